@@ -1,0 +1,66 @@
+"""Canonical JSON: one byte string for one value, and bounded, strict reading of a stranger's bytes.
+
+Non-finite numbers are never written; where a measurement is not finite the record holds ``null``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any, NoReturn
+
+from storage_schema.errors import DamagedRecord
+
+Json = Any
+"""A value of JSON's types: dict, list, str, int, float, bool, None."""
+
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+
+
+def encode(value: Json) -> bytes:
+    """Return the canonical UTF-8 JSON of `value`: sorted keys, no blanks, finite numbers only."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8")
+
+
+def decode(data: bytes, key: str) -> dict[str, Json]:
+    """Parse a stored JSON object; `key` names it in errors.
+
+    Raises:
+        DamagedRecord: not UTF-8, not JSON, not an object, too large, or nested too deep.
+    """
+    if len(data) > MAX_RECORD_BYTES:
+        raise DamagedRecord(key, f"{len(data)} bytes, more than {MAX_RECORD_BYTES}")
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+        )
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecord(key, f"not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise DamagedRecord(key, f"expected an object, found {type(value).__name__}")
+    return value
+
+
+def sha256(data: bytes) -> str:
+    """Return the lower-case hexadecimal SHA-256 of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def finite(value: float) -> float | None:
+    """Return `value`, or None (JSON's null) where it is NaN or infinite."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is out of range")
+    return value

@@ -1,0 +1,55 @@
+"""The stored records, as frozen values: bytes in, values out, and back."""
+
+from storage_schema.records.chain import Link, LinkKind, may_follow
+from storage_schema.records.checkpoint import CheckpointFile, CheckpointRef, Manifest, SegmentRef
+from storage_schema.records.log import (
+    Curve,
+    Decision,
+    Enqueue,
+    Entry,
+    Facts,
+    Finish,
+    Issue,
+    Pause,
+    Resume,
+    RetryTrial,
+    SetLimits,
+    SettledSpec,
+    StopTrial,
+)
+from storage_schema.records.presence import Board, Heartbeat, Held, OpenSpec
+from storage_schema.records.study import GOALS, Limits, Metric, Program, Resource, Study, Timing
+
+__all__ = [
+    "GOALS",
+    "Board",
+    "CheckpointFile",
+    "CheckpointRef",
+    "Curve",
+    "Decision",
+    "Enqueue",
+    "Entry",
+    "Facts",
+    "Finish",
+    "Heartbeat",
+    "Held",
+    "Issue",
+    "Limits",
+    "Link",
+    "LinkKind",
+    "Manifest",
+    "Metric",
+    "OpenSpec",
+    "Pause",
+    "Program",
+    "Resource",
+    "Resume",
+    "RetryTrial",
+    "SegmentRef",
+    "SetLimits",
+    "SettledSpec",
+    "StopTrial",
+    "Study",
+    "Timing",
+    "may_follow",
+]

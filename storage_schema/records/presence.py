@@ -1,0 +1,162 @@
+"""What is replaced, and never believed to be more than a hint: heartbeats and the board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storage_schema.codec import Json, encode
+from storage_schema.errors import DamagedRecord
+from storage_schema.keys import BOARD, SpecId, worker_key
+from storage_schema.records.reading import FORMAT, Fields, opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One attempt that a worker holds, and how far it is."""
+
+    spec: SpecId
+    attempt: int
+    trial: int
+    resource: int = 0
+    """The greatest resource reported so far."""
+    value: float | None = None
+    """The objective's last report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """`workers/<worker>.json`. A worker's id is new at each start, so a heartbeat never changes its author."""
+
+    worker: str
+    role: str
+    """``worker`` or ``coordinator``."""
+    host: str
+    pid: int
+    beat: int
+    """Counts the writes: no two heartbeats of a worker have equal bytes."""
+    started_at: float
+    """Author's clock; for people only."""
+    slots: int = 0
+    """How many specs it runs at a time; 0 for a coordinator, and for a worker that takes nothing more."""
+    gpus: int = 0
+    """GPUs that it deals out."""
+    holding: tuple[Held, ...] = ()
+    closed: int = 0
+    """How many chains it has ended, over its life."""
+    recent: tuple[SpecId, ...] = ()
+    """The specs of the last of those, at most 64: where coordinators look for results."""
+    machine: tuple[tuple[str, str], ...] = ()
+    """What is known of the machine (provider, instance type, ...), for reports."""
+
+    def to_bytes(self) -> bytes:
+        """Return the record's canonical bytes."""
+        value: dict[str, Json] = {name: getattr(self, name) for name in _PLAIN}
+        value |= {
+            "format": FORMAT,
+            "kind": "heartbeat",
+            "holding": [
+                {"spec": str(h.spec), "attempt": h.attempt, "trial": h.trial, "resource": h.resource, "value": h.value}
+                for h in self.holding
+            ],
+            "recent": [str(spec) for spec in self.recent],
+            "machine": dict(self.machine),
+        }
+        return encode(value)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, worker: str) -> Heartbeat:
+        """Read the record; raises DamagedRecord, which readers of hints take as "not there"."""
+        key = worker_key(worker)
+        f = opened(data, key, ("heartbeat",))
+        return cls(
+            worker=worker,
+            role=f.one_of("role", ("worker", "coordinator")),
+            host=f.text("host"),
+            pid=f.integer("pid"),
+            beat=f.integer("beat"),
+            started_at=f.number("started_at"),
+            slots=f.integer("slots", default=0),
+            gpus=f.integer("gpus", default=0),
+            holding=tuple(_held(item) for item in f.each("holding")),
+            closed=f.integer("closed", default=0),
+            recent=tuple(_spec(text, key) for text in f.array("recent")),
+            machine=tuple(sorted((str(k), str(v)) for k, v in f.mapping("machine").items())),
+        )
+
+
+_PLAIN = ("worker", "role", "host", "pid", "beat", "started_at", "slots", "gpus", "closed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSpec:
+    """One line of the board: a spec that can be claimed, and where its next link goes."""
+
+    spec: SpecId
+    next_link: int
+    priority: int
+    """Greater first (the rung)."""
+    trial: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """`hints/board.json`: what makes claiming cheap."""
+
+    head: int
+    """The newest log entry that its author has read; -1 for an empty log."""
+    open: tuple[OpenSpec, ...]
+    """At most 2,000, best priority first."""
+    paused: bool = False
+    finished: int | None = None
+    """The entry that finished the study."""
+    beat: int = 0
+    """Changes with every write, so that readers can tell a living coordinator from a stale board."""
+
+    def to_bytes(self) -> bytes:
+        """Return the record's canonical bytes."""
+        return encode(
+            {
+                "format": FORMAT,
+                "kind": "board",
+                "head": self.head,
+                "open": [[str(o.spec), o.next_link, o.priority, o.trial] for o in self.open],
+                "paused": self.paused,
+                "finished": self.finished,
+                "beat": self.beat,
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Board:
+        """Read the record; raises DamagedRecord, which readers of hints take as "not there"."""
+        f = opened(data, BOARD, ("board",))
+        return cls(
+            head=f.integer("head", -1),
+            open=tuple(_open_spec(line) for line in f.array("open")),
+            paused=f.flag("paused", False),
+            finished=f.optional("finished", f.integer),
+            beat=f.integer("beat", default=0),
+        )
+
+
+def _held(f: Fields) -> Held:
+    return Held(
+        spec=f.spec(),
+        attempt=f.integer("attempt", 1),
+        trial=f.integer("trial"),
+        resource=f.integer("resource", default=0),
+        value=f.optional("value", f.number),
+    )
+
+
+def _spec(text: Json, key: str) -> SpecId:
+    found = SpecId.parse(text) if isinstance(text, str) else None
+    if found is None:
+        raise DamagedRecord(key, f"{str(text)[:40]!r} is not a spec")
+    return found
+
+
+def _open_spec(line: Json) -> OpenSpec:
+    if not isinstance(line, list) or len(line) != 4 or not all(type(part) is int for part in line[1:]):
+        raise DamagedRecord(BOARD, f"open: {str(line)[:60]!r} is not [spec, next link, priority, trial]")
+    return OpenSpec(spec=_spec(line[0], BOARD), next_link=line[1], priority=line[2], trial=line[3])

@@ -1,0 +1,226 @@
+"""`study.json`: what is searched, how, within which limits, and what a worker runs. Created once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from storage_schema.codec import Json, encode
+from storage_schema.errors import DamagedRecord, UserError
+from storage_schema.keys import STUDY, checked_study_name
+from storage_schema.records.reading import FORMAT, Fields, opened
+
+GOALS = ("minimize", "maximize")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A number that trials report. The first of a study is its objective."""
+
+    name: str
+    goal: str = "minimize"
+    """``minimize`` or ``maximize``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """What training is paid in, and the levels at which trials are compared."""
+
+    name: str
+    """For people: ``epoch``, ``step``, ..."""
+    min: int
+    max: int
+    rungs: tuple[int, ...]
+    """Strictly increasing, the last one is `max`; fixed at creation so that no later version moves them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When the study ends; None means no limit of this kind."""
+
+    trials: int | None = None
+    total_resource: int | None = None
+    """Units of the resource issued to all trials together."""
+    wall_s: float | None = None
+    """Seconds since the first log entry, on the store's clock."""
+    gpu_hours: float | None = None
+    target: float | None = None
+    """The study ends when the objective is at least this good."""
+
+    def to_json(self) -> Json:
+        """Return the limits that are set."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+
+    @classmethod
+    def from_fields(cls, f: Fields) -> Limits:
+        """Read back what :meth:`to_json` wrote."""
+        return cls(
+            trials=f.optional("trials", f.integer),
+            total_resource=f.optional("total_resource", f.integer),
+            wall_s=f.optional("wall_s", f.number),
+            gpu_hours=f.optional("gpu_hours", f.number),
+            target=f.optional("target", f.number),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What a worker runs for a spec: exactly one of `command` and `function`."""
+
+    command: tuple[str, ...] = ()
+    """Argument list; ``{name}`` within an argument is replaced by that parameter. Never a shell line."""
+    function: str = ""
+    """``module:name``, run in a warm process per slot."""
+    metric_patterns: tuple[tuple[str, str], ...] = ()
+    """(metric, regular expression with one group): for scripts that only print."""
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Seconds. Fixed for the study, so that all sides agree on what is too old."""
+
+    flush_s: float = 60.0
+    """Heartbeats, metric segments and the look at the next link."""
+    lease_s: float = 240.0
+    """A holder whose heartbeat has not changed for this long may be fenced; about four flushes."""
+    tick_s: float = 10.0
+    """Between two ticks of a coordinator that found nothing to do."""
+    grace_s: float = 30.0
+    """Between asking a trial to stop and killing it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """One search. Space, scheduler and searcher are opaque here: only the deciding side reads them."""
+
+    name: str
+    token: str
+    """Random, of its author: tells one's own record from another's after a lost answer."""
+    created_at: float
+    """Author's clock, seconds since the epoch; for people only."""
+    seed: int
+    space: tuple[Json, ...]
+    constraints: Json = field(default_factory=dict)
+    metrics: tuple[Metric, ...]
+    resource: Resource | None
+    """None: each trial is one run, and its last report counts."""
+    scheduler: Json
+    searcher: Json
+    limits: Limits
+    program: Program
+    timing: Timing = field(default_factory=Timing)
+    retries: int = 2
+    """How often a failed spec is tried again."""
+    max_attempts: int = 50
+    """After so many attempts of one spec, interruptions included, the coordinator gives it up."""
+    enqueued: tuple[dict[str, Json], ...] = ()
+    """Configurations that are tried first, in order."""
+    proof: Json = field(default_factory=dict)
+    """What `doctor` found when the study was created."""
+
+    @property
+    def objective(self) -> Metric:
+        """The metric that is searched for."""
+        return self.metrics[0]
+
+    def to_bytes(self) -> bytes:
+        """Return the record's canonical bytes."""
+        return encode(
+            {
+                "format": FORMAT,
+                "kind": "study",
+                "name": self.name,
+                "token": self.token,
+                "created_at": self.created_at,
+                "seed": self.seed,
+                "space": list(self.space),
+                "constraints": self.constraints,
+                "metrics": [{"name": m.name, "goal": m.goal} for m in self.metrics],
+                "resource": _resource_json(self.resource),
+                "scheduler": self.scheduler,
+                "searcher": self.searcher,
+                "limits": self.limits.to_json(),
+                "program": {
+                    "command": list(self.program.command),
+                    "function": self.program.function,
+                    "metric_patterns": [list(pair) for pair in self.program.metric_patterns],
+                    "environment": [list(pair) for pair in self.program.environment],
+                },
+                "timing": {f.name: getattr(self.timing, f.name) for f in fields(self.timing)},
+                "retries": self.retries,
+                "max_attempts": self.max_attempts,
+                "enqueued": list(self.enqueued),
+                "proof": self.proof,
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes, key: str = STUDY) -> Study:
+        """Read the record; raises DamagedRecord or NewerFormat."""
+        f = opened(data, key, ("study",))
+        timing = f.within("timing")
+        return cls(
+            name=_name(f),
+            token=f.text("token"),
+            created_at=f.number("created_at"),
+            seed=f.integer("seed"),
+            space=tuple(f.array("space")),
+            constraints=f.mapping("constraints"),
+            metrics=_metrics(f),
+            resource=_resource(f.within("resource")) if f.has("resource") else None,
+            scheduler=f.mapping("scheduler"),
+            searcher=f.mapping("searcher"),
+            limits=Limits.from_fields(f.within("limits")),
+            program=_program(f.within("program")),
+            timing=Timing(**{t.name: timing.number(t.name) for t in fields(Timing)}),
+            retries=f.integer("retries"),
+            max_attempts=f.integer("max_attempts", 1),
+            enqueued=tuple(dict(item.value) for item in f.each("enqueued")),
+            proof=f.mapping("proof"),
+        )
+
+
+def _name(f: Fields) -> str:
+    found = f.text("name")
+    try:
+        return checked_study_name(found)
+    except UserError as error:
+        raise DamagedRecord(f.key, str(error)) from None
+
+
+def _metrics(f: Fields) -> tuple[Metric, ...]:
+    found = tuple(Metric(name=m.text("name"), goal=m.one_of("goal", GOALS)) for m in f.each("metrics"))
+    if not found:
+        f.refuse("metrics", [], "at least one metric")
+    return found
+
+
+def _resource_json(resource: Resource | None) -> Json:
+    if resource is None:
+        return None
+    return {"name": resource.name, "min": resource.min, "max": resource.max, "rungs": list(resource.rungs)}
+
+
+def _resource(f: Fields) -> Resource:
+    rungs = f.array("rungs")
+    top = f.integer("max", 1)
+    rising = all(isinstance(r, int) for r in rungs) and all(a < b for a, b in zip(rungs, rungs[1:], strict=False))
+    if not rungs or not rising or rungs[-1] != top:
+        f.refuse("rungs", rungs, f"rising integers that end with {top}")
+    return Resource(name=f.text("name"), min=f.integer("min", 1), max=top, rungs=tuple(rungs))
+
+
+def _program(f: Fields) -> Program:
+    return Program(
+        command=tuple(str(part) for part in f.array("command")),
+        function=f.text("function", ""),
+        metric_patterns=_pairs(f, "metric_patterns"),
+        environment=_pairs(f, "environment"),
+    )
+
+
+def _pairs(f: Fields, name: str) -> tuple[tuple[str, str], ...]:
+    found = f.array(name)
+    if not all(isinstance(p, list) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in found):
+        f.refuse(name, found, "an array of pairs of strings")
+    return tuple((p[0], p[1]) for p in found)

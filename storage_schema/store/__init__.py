@@ -1,0 +1,63 @@
+"""Stores by URL scheme. Adding one means one file, and one line in :data:`STORES`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from storage_schema.errors import UserError, nearest
+from storage_schema.store.protocol import Blob, Created, Stat, Store, Unchanged
+from storage_schema.store.settle import Settled, create_settled
+
+STORES: dict[str, str] = {
+    "file": "storage_schema.store.local:LocalStore",
+    "s3": "storage_schema.store.s3:S3Store",
+    "memory": "storage_schema.store.memory:MemoryStore",
+}
+"""Scheme to ``module:class``; a class is called with the whole URL. Loaded on use: s3 costs most of a second."""
+
+__all__ = [
+    "STORES",
+    "Blob",
+    "Created",
+    "Settled",
+    "Stat",
+    "Store",
+    "Unchanged",
+    "create_settled",
+    "open_store",
+    "study_url",
+]
+
+
+def study_url(text: str) -> str:
+    """Return the canonical study URL of `text`: a plain path becomes ``file:///...``; no slash at the end."""
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return Path(text).expanduser().absolute().as_uri()
+    if scheme == "file" and not rest.startswith("/"):
+        raise UserError(f"study URL {text!r}: a file URL has three slashes, as in file:///data/studies/first")
+    return text.rstrip("/")
+
+
+def open_store(url: str) -> Store:
+    """Open the store of a study URL (``file:///folder``, a plain folder, ``s3://bucket/prefix``, ``memory://name``).
+
+    Raises:
+        UserError: a scheme that no store is registered for.
+    """
+    url = study_url(url)
+    scheme = url.partition("://")[0]
+    target = STORES.get(scheme) or _outside_store(scheme)
+    if target is None:
+        allowed = ", ".join(sorted(STORES))
+        raise UserError(f"study URL {url!r}: no store for {scheme}://, known: {allowed}{nearest(scheme, STORES)}")
+    module, _, name = target.partition(":")
+    store: Store = getattr(import_module(module), name)(url)
+    return store
+
+
+def _outside_store(scheme: str) -> str | None:
+    found = entry_points(group="hpo_pipe.stores", name=scheme)
+    return next((point.value for point in found), None)
