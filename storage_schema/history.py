@@ -80,7 +80,9 @@ class TrialState:
     @property
     def resource(self) -> int:
         """Units of training that count: the target of the newest done spec, 0 before."""
-        return next((s.issue.to for s in reversed(self.specs) if s.settled and s.settled.outcome == "done"), 0)
+        return next(
+            (s.issue.to for s in reversed(self.specs) if s.settled and s.settled.outcome == "done"), 0
+        )
 
     def checkpoint(self) -> CheckpointRef | None:
         """Return the newest checkpoint that the log names."""

@@ -232,7 +232,10 @@ def _decision_json(decision: Decision) -> Json:
     value: dict[str, Json] = {"kind": _KIND_OF[type(decision)], "reason": decision.reason}
     match decision:
         case Issue():
-            value |= {name: getattr(decision, name) for name in ("trial", "start", "to", "rung", "bracket", "origin")}
+            value |= {
+                name: getattr(decision, name)
+                for name in ("trial", "start", "to", "rung", "bracket", "origin")
+            }
             value["parameters"] = dict(decision.parameters)
             value["checkpoint"] = decision.checkpoint.to_json() if decision.checkpoint else None
         case StopTrial() | RetryTrial():

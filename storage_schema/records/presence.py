@@ -55,7 +55,13 @@ class Heartbeat:
             "format": FORMAT,
             "kind": "heartbeat",
             "holding": [
-                {"spec": str(h.spec), "attempt": h.attempt, "trial": h.trial, "resource": h.resource, "value": h.value}
+                {
+                    "spec": str(h.spec),
+                    "attempt": h.attempt,
+                    "trial": h.trial,
+                    "resource": h.resource,
+                    "value": h.value,
+                }
                 for h in self.holding
             ],
             "recent": [str(spec) for spec in self.recent],

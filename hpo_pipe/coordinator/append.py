@@ -1,0 +1,43 @@
+"""A user's entry: what `enqueue`, `pause`, `stop`, `retry` and `limits` write."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from hpo_pipe.coordinator.log import Log, Wait
+from storage_schema.history import History
+from storage_schema.records import Decision, Entry
+
+MAX_LOST_RACES = 1000
+
+
+def append_user_entry(
+    log: Log, decisions: Callable[[History], tuple[Decision, ...]], wait: Wait
+) -> Entry | None:
+    """Append decisions of a user at the head of the log.
+
+    Args:
+        log: the study's log.
+        decisions: what to write, given the newest history; called again after each lost race. It may raise
+            UserError where the user's wish makes no sense (any more), or answer () where nothing is to be done.
+        wait: see :func:`~storage_schema.store.settle.create_settled`.
+
+    Returns:
+        the entry as it stands, or None where there was nothing to do.
+    """
+    for _ in range(MAX_LOST_RACES):
+        log.follow()
+        wanted = decisions(log.history)
+        if not wanted:
+            return None
+        entry = Entry(
+            entry=log.history.head + 1,
+            token=secrets.token_hex(8),
+            author="user",
+            facts=None,
+            decisions=wanted,
+        )
+        if log.append(entry, wait):
+            return entry
+    raise RuntimeError(f"lost {MAX_LOST_RACES} races for the head of the log")

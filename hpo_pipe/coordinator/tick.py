@@ -1,0 +1,245 @@
+"""One tick: ``apply(decide(study, observe(store)))``. Same storage, same decision, on any machine, at any time."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from hpo_pipe.coordinator.board import BoardWriter, compose
+from hpo_pipe.coordinator.chains import Chain, Chains
+from hpo_pipe.coordinator.log import Log, Wait
+from hpo_pipe.coordinator.presence import Claim, Presence, list_workers
+from hpo_pipe.decide import decide
+from hpo_pipe.space import Space
+from hpo_pipe.view import View
+from storage_schema.clock import Clock
+from storage_schema.history import History
+from storage_schema.keys import LinkId, SpecId, worker_key
+from storage_schema.records import Entry, Facts, Heartbeat, Link, LinkKind, SettledSpec, Study
+from storage_schema.store import Store
+
+MAX_ROUNDS = 16
+"""Lost races for the head of the log within one tick before it is left to the next one."""
+MIN_WAITING = 2
+MAX_WAITING = 512
+
+Gather = Callable[[Callable[[SpecId], bool], Iterable[SpecId]], list[bool]]
+"""Runs independent reads; in order, or at once where a request takes long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticked:
+    """What a tick did."""
+
+    entries: int
+    """Log entries that this tick appended."""
+    settled: int
+    changed: bool
+    """Whether anything new was seen or written: a reason to look again soon."""
+    fenced: tuple[LinkId, ...]
+    closed: bool
+    """The study has ended and every spec is settled."""
+
+
+def in_order(read: Callable[[SpecId], bool], specs: Iterable[SpecId]) -> list[bool]:
+    """Run reads one after another."""
+    return [read(spec) for spec in specs]
+
+
+class Coordinator:
+    """Everything that one coordinator process remembers; all of it can be rebuilt from the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        study: Study,
+        *,
+        clock: Clock,
+        wait: Wait,
+        name: str,
+        one_shot: bool = False,
+        gather: Gather = in_order,
+        token: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
+        self.name = name
+        self._store = store
+        self._study = study
+        self._clock = clock
+        self._wait = wait
+        self._one_shot = one_shot
+        self._gather = gather
+        self._token = token
+        self.log = Log(store, study)
+        self._view = View(study, Space.from_json(study.space), self.log.history)
+        self._chains = Chains(store, study)
+        self._presence = Presence(store, study.timing.lease_s)
+        self._board = BoardWriter(store, study.timing.flush_s, lambda: secrets.randbelow(2**40))
+        self._swept_at = -math.inf
+        self._beat = 0
+        self._beat_at = -math.inf
+        self._started_at = clock.now()
+        self._store_ahead_s = 0.0  # the store's clock minus our monotonic one
+        self._rate = 0.0  # settled specs per second, smoothed
+        self._rate_at = clock.monotonic()
+
+    @property
+    def history(self) -> History:
+        """The fold of the log as last read."""
+        return self.log.history
+
+    def tick(self) -> Ticked:
+        """Observe, fence, decide, append, publish."""
+        read = self.log.follow()
+        before, after, pointed = self._look_at_workers()
+        probed = self._probe(pointed)
+        fenced = self._fence(before, after)
+        stopped = self._stop()
+        settled, entries = self._append()
+        self._board.publish(compose(self.history, self._chains), self._clock.monotonic())
+        self.log.pack()
+        return Ticked(
+            entries=entries,
+            settled=settled,
+            changed=bool(read or probed or fenced or stopped or entries),
+            fenced=tuple(fenced),
+            closed=self.history.closed,
+        )
+
+    def leave(self) -> None:
+        """Take back the heartbeat: this coordinator is about to end."""
+        self._store.delete(worker_key(self.name))
+
+    def _look_at_workers(self) -> tuple[float, float, set[SpecId]]:
+        now = self._clock.monotonic()
+        if now - self._beat_at >= self._study.timing.flush_s:
+            self._store.replace(worker_key(self.name), self._heartbeat())
+            self._beat_at = now
+        before = self._clock.monotonic()
+        listing = list_workers(self._store)
+        after = self._clock.monotonic()
+        pointed = self._presence.look(before, after, listing)
+        own = self._presence.seen.get(self.name)
+        if own is not None and own.changed_at == after:
+            self._store_ahead_s = own.modified - after
+        self._presence.forget(after, self.name)
+        return before, after, pointed
+
+    def _heartbeat(self) -> bytes:
+        self._beat += 1
+        return Heartbeat(
+            worker=self.name,
+            role="coordinator",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            beat=self._beat,
+            started_at=self._started_at,
+        ).to_bytes()
+
+    def _probe(self, pointed: set[SpecId]) -> int:
+        """Read new links: of what heartbeats point at, of new specs, and now and then of every open spec.
+
+        The sweep is what finds a claim whose author died before its first heartbeat.
+        """
+        self._chains.keep(self.history.open)
+        now = self._clock.monotonic()
+        if self._presence.take_missed() or now - self._swept_at >= self._study.timing.lease_s / 4:
+            self._swept_at = now
+            wanted = list(self.history.open)
+        else:
+            wanted = [spec for spec in self.history.open if spec in pointed]
+        return sum(self._gather(self._chains.probe, wanted))
+
+    def _fence(self, before: float, after: float) -> list[LinkId]:
+        claims = [
+            Claim(id=chain.claim.id, worker=chain.claim.author, modified=chain.last_modified)
+            for chain in self._chains
+            if chain.claim is not None
+        ]
+        if self._one_shot:
+            expired = self._presence.expired_once(claims, self.name)
+        else:
+            expired = self._presence.expired(claims, before, after)
+        return [claim.id for claim in expired if self._fence_one(claim)]
+
+    def _fence_one(self, claim: Claim) -> bool:
+        spec = claim.id.spec
+        if self._chains.probe(spec):  # it is not silent after all
+            return False
+        reason = f"no heartbeat of {claim.worker} that holds it for {self._study.timing.lease_s:g} s"
+        return self._close(self._chains[spec], LinkKind.FENCE, reason)
+
+    def _stop(self) -> int:
+        """Write the stop links that the log calls for, and give up specs that were tried too often."""
+        stopped = 0
+        for spec in list(self.history.open.values()):
+            chain = self._chains.get(spec.id)
+            if chain is None or (chain.last and chain.last.settles):
+                continue
+            reason = self.history.finished or self.history.trials[spec.issue.trial].stopped
+            if not reason and chain.is_open and chain.attempts >= self._study.max_attempts:
+                reason = f"given up after {chain.attempts} attempts"
+            if reason:
+                self._chains.probe(spec.id)
+                stopped += not (chain.last and chain.last.settles) and self._close(
+                    chain, LinkKind.STOP, reason
+                )
+        return stopped
+
+    def _close(self, chain: Chain, kind: LinkKind, reason: str) -> bool:
+        first = Link(kind=kind, id=LinkId(chain.spec, 1), token="", author=self.name)
+        link = replace(
+            chain.last.following(kind, token="", author=self.name, at=0.0) if chain.last else first,
+            token=self._token(),
+            at=self._clock.now(),
+            reason=reason,
+        )
+        return self._chains.extend(link, self._store_now(), self._wait)
+
+    def _append(self) -> tuple[int, int]:
+        """Decide and append until the log says what this coordinator would say; return (settled, entries)."""
+        total = entries = 0
+        for _ in range(MAX_ROUNDS):
+            settled = self._settled()
+            facts = Facts(now=self._store_now(), demand=self._demand(), settled=settled)
+            decisions = decide(self._view, facts)
+            if not settled and not decisions:
+                break
+            entry = Entry(
+                entry=self.history.head + 1,
+                token=self._token(),
+                author="coordinator",
+                facts=facts,
+                decisions=decisions,
+            )
+            if self.log.append(entry, self._wait):
+                entries += 1
+                total += len(settled)
+            self._chains.keep(self.history.open)
+        self._measure_rate(total)
+        return total, entries
+
+    def _settled(self) -> tuple[SettledSpec, ...]:
+        open_specs = (self.history.open[spec] for spec in sorted(self.history.open) if spec in self._chains)
+        return tuple(fact for spec in open_specs if (fact := self._chains.settled(spec)) is not None)
+
+    def _store_now(self) -> float:
+        return round(self._clock.monotonic() + self._store_ahead_s, 3)
+
+    def _demand(self) -> int:
+        """Return how many specs should be open: one for each live slot, and as many as end between two looks."""
+        now = self._clock.monotonic()
+        slots = self._presence.slots(now, self.name)
+        waiting = math.ceil(2 * self._rate * self._study.timing.tick_s)
+        return slots + min(max(waiting, MIN_WAITING), MAX_WAITING)
+
+    def _measure_rate(self, settled: int) -> None:
+        now = self._clock.monotonic()
+        elapsed = now - self._rate_at
+        if elapsed > 0:
+            keep = math.exp(-elapsed / max(1.0, self._study.timing.tick_s))
+            self._rate = keep * self._rate + (1 - keep) * settled / elapsed
+            self._rate_at = now
