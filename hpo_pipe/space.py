@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo_pipe.options import Refused, dotted, mistake, read_options, together
 from hpo_pipe.choices import CategoricalParameter, ConstantParameter, OrdinalParameter
+from hpo_pipe.options import Refused, dotted, mistake, read_options, together
 from hpo_pipe.parameters import FloatParameter, IntParameter, Parameter
 from storage_schema.codec import Json, encode, sha256
 from storage_schema.errors import StudyFileError, UserError, nearest
