@@ -1,0 +1,1 @@
+"""The contract that both sides of hpo-pipe share: see PROTOCOL.md."""

@@ -1,0 +1,1 @@
+"""The training side: claims specs, runs trials, and closes their chains."""
