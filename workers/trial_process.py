@@ -1,0 +1,71 @@
+"""A running trial as the worker sees it: the interface of command mode and of warm function mode.
+
+A launcher belongs to one slot and runs one trial at a time. All calls on one launcher and its processes come
+from one thread at a time; several launchers may work in parallel threads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from storage_schema.trial_env import TrialFile
+from workers.ending import Ended
+from workers.reports import Report
+
+__all__ = ["Ended", "Launcher", "Report", "TrialProcess"]
+
+
+class TrialProcess(Protocol):
+    """One attempt that runs, or has ended and not been closed."""
+
+    def poll(self) -> Ended | None:
+        """Return how the trial ended, or None while it runs. Cheap; once it ended, the answer stays.
+
+        After the first Ended all output and all reports have been read: one more :meth:`reports` has the rest.
+        """
+
+    def reports(self) -> list[Report]:
+        """Return the reports that came since the last call, in their order."""
+
+    def wait(self, timeout_s: float) -> Ended | None:
+        """Wait until the trial ends, at most `timeout_s` seconds; returns at once when it does."""
+
+    def ask_to_stop(self, kind: str) -> None:
+        """Write the stop file in one step; `kind` is trial_env.STOP or trial_env.INTERRUPT."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the process group. Comes after :meth:`ask_to_stop` and the study's grace."""
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process group."""
+
+    def output(self) -> bytes:
+        """Return stdout and stderr: the first and last MiB, with a line between that says what was left out."""
+
+    def tail(self) -> str:
+        """Return the last 40 lines of the output, at most 8 KiB."""
+
+    def bad_lines(self) -> list[str]:
+        """Return complaints on report lines that could not be read: the first 20, and how many more."""
+
+    def close(self) -> None:
+        """Kill what is left of the process group and let go of everything. May be called twice."""
+
+
+class Launcher(Protocol):
+    """Starts the trials of one slot; in function mode it keeps the slot's warm process."""
+
+    def start(self, trial_file: TrialFile, folder: Path, gpus: tuple[str, ...]) -> TrialProcess:
+        """Write ``<folder>/trial.json`` and start the trial.
+
+        Makes `folder`, the checkpoint folder and an empty metrics file where they are missing, and removes an
+        old stop file.
+
+        Raises:
+            UserError: the command cannot be started as it stands (exit 78 of the worker).
+            OSError: this machine cannot start it now (disk full, no more processes).
+        """
+
+    def close(self) -> None:
+        """End the warm process, if there is one."""
