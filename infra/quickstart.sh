@@ -1,0 +1,18 @@
+#!/bin/sh
+# Install hpo-pipe into .venv and tune a small neural network on handwritten digits, with two workers, here.
+# May be run again: what is installed is reused, and a study that was interrupted goes on where it stood.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# shellcheck source=infra/venv.sh
+. "$root/infra/venv.sh"
+
+install_extra example
+PATH="$root/.venv/bin:$PATH"
+export PATH
+
+study=$root/hpo-pipe-studies/digits
+cd "$root/hpo_pipe/examples/digits"
+hpo-pipe run study.toml "$study" --workers 2
+say "
+To have hpo-pipe at hand in this shell:  . '$root/.venv/bin/activate'
+To start anew:                           rm -r '$study' && sh '$root/infra/quickstart.sh'"
