@@ -11,6 +11,7 @@ import numpy as np
 
 from hpo_pipe.space import Space
 from storage_schema.codec import Json
+from storage_schema.errors import StudyFileError
 from storage_schema.history import History
 from storage_schema.records import Study
 
@@ -22,6 +23,20 @@ class View:
     study: Study
     space: Space
     history: History
+
+    @classmethod
+    def of(cls, history: History) -> View:
+        """Return the view of a history's study.
+
+        Raises:
+            StudyFileError: its space is not one that this version reads.
+        """
+        study = history.study
+        if study.constraints:
+            raise StudyFileError(
+                "study.json: constraints: this version of hpo-pipe does not know them; upgrade it"
+            )
+        return cls(study, Space.from_json(study.space), history)
 
     def rng(self, purpose: str, number: int) -> np.random.Generator:
         """Return the generator for one draw, keyed by content: study seed, purpose, trial number.

@@ -249,12 +249,8 @@ class History:
         self._set("issued_resource", self.issued_resource + issue.to - issue.start)
 
     def _issued_in_entry(self) -> int:
-        place = 0
-        for spec in reversed(self.specs):
-            if spec.entry != self.head + 1:
-                break
-            place += 1
-        return place
+        newest = next(reversed(self.specs), None)
+        return newest.index + 1 if newest is not None and newest.entry == self.head + 1 else 0
 
     def _new_trial(self, issue: Issue) -> None:
         self.trials.append(
@@ -301,8 +297,8 @@ class History:
         curve = settled.curves.get(self.study.objective.name, ())
         if settled.outcome == "stop":
             return
-        if settled.outcome == "fail" and spec.issue.rung == 0 and not curve:
-            return  # never reported: says nothing about the configuration (ASHA, and Alg. 2's |rung|)
+        if settled.outcome == "fail" and spec.issue.rung == trial.specs[0].issue.rung and not curve:
+            return  # crashed before its first rung and never reported: no member (ASHA, Alg. 2's |rung|)
         loss = math.inf if settled.outcome == "fail" else self.loss(self.measured(spec.issue, curve))
         rung = self.rungs[spec.issue.rung]
         rung.add(trial.number, loss)

@@ -1,0 +1,36 @@
+"""Schedulers: who trains how far. Adding one means one file, and one line in :data:`SCHEDULERS`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpo_pipe.registry import find, named, options_of
+from hpo_pipe.schedulers.asha import AshaScheduler
+from hpo_pipe.schedulers.full_training import FullTraining
+from hpo_pipe.view import Scheduler
+from storage_schema.records import Study
+
+SCHEDULERS: dict[str, type[Any]] = {
+    "none": FullTraining,
+    "asha": AshaScheduler,
+}
+"""Name to class; called with its ``Options``. Others come in as entry points ``hpo_pipe.schedulers``.
+
+A class says with ``needs_resource`` whether it compares trials below the greatest resource.
+"""
+
+GROUP = "hpo_pipe.schedulers"
+
+__all__ = ["GROUP", "SCHEDULERS", "scheduler_of"]
+
+
+def scheduler_of(study: Study) -> Scheduler:
+    """Return the scheduler that a study names.
+
+    Raises:
+        StudyFileError: no such scheduler here, or options that it does not take.
+    """
+    given = named(study.scheduler, "study.json", "scheduler")
+    algorithm = find(GROUP, SCHEDULERS, given["name"], "study.json", "scheduler.name")
+    scheduler: Scheduler = algorithm(options_of(algorithm, given, "study.json", "scheduler"))
+    return scheduler

@@ -1,0 +1,38 @@
+"""Searchers: who proposes configurations. Adding one means one file, and one line in :data:`SEARCHERS`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpo_pipe.registry import find, named, options_of
+from hpo_pipe.searchers.grid import GridSearcher
+from hpo_pipe.searchers.halton import HaltonSearcher
+from hpo_pipe.searchers.random_search import RandomSearcher
+from hpo_pipe.searchers.sobol import SobolSearcher
+from hpo_pipe.space import Space
+from hpo_pipe.view import Searcher
+from storage_schema.records import Study
+
+SEARCHERS: dict[str, type[Any]] = {
+    "random": RandomSearcher,
+    "grid": GridSearcher,
+    "sobol": SobolSearcher,
+    "halton": HaltonSearcher,
+}
+"""Name to class; called with its ``Options`` and the space. Others come in as entry points ``hpo_pipe.searchers``."""
+
+GROUP = "hpo_pipe.searchers"
+
+__all__ = ["GROUP", "SEARCHERS", "searcher_of"]
+
+
+def searcher_of(study: Study, space: Space) -> Searcher:
+    """Return the searcher that a study names.
+
+    Raises:
+        StudyFileError: no such searcher here, or options that it does not take.
+    """
+    given = named(study.searcher, "study.json", "searcher")
+    algorithm = find(GROUP, SEARCHERS, given["name"], "study.json", "searcher.name")
+    searcher: Searcher = algorithm(options_of(algorithm, given, "study.json", "searcher"), space)
+    return searcher

@@ -1,0 +1,71 @@
+"""The decision: from a study's history and what a coordinator saw, what its next log entry says. A pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hpo_pipe.moves import Over, Planner
+from hpo_pipe.view import View
+from storage_schema.history import History
+from storage_schema.keys import MAX_INDEX
+from storage_schema.records import Decision, Facts, Finish
+
+MAX_DECISIONS = MAX_INDEX + 1
+"""Per entry: a spec's place in its entry has three digits."""
+
+
+def decide(view: View, facts: Facts) -> tuple[Decision, ...]:
+    """Return the decisions of the entry after the history's head, whose facts are `facts`.
+
+    The history is left as it was. The same history and facts give the same decisions in every process. Trials that
+    were interrupted by the end of the study go on first, then come promotions and new trials until `facts.demand`
+    specs are open, as far as the limits allow. Nothing is decided for a study that has finished.
+    """
+    with view.history.draft():
+        view.history.fold_facts(facts)
+        return tuple(_decisions(view, facts.demand))
+
+
+def _decisions(view: View, demand: int) -> Iterator[Decision]:
+    history = view.history
+    if history.finished is not None:
+        return
+    if ended := reached_limit(history):
+        yield Finish(reason=ended)
+        return
+    if history.paused:
+        return
+    planner = Planner(view)
+    left = MAX_DECISIONS
+    for trial in list(history.reissue):
+        issue = planner.reissue(trial)
+        if issue is not None and left:
+            history.fold_decision(issue)
+            yield issue
+            left -= 1
+    while left and (len(history.open) < demand or not history.open):
+        answer = planner.next()
+        if isinstance(answer, Over):
+            if not history.open:
+                yield Finish(reason=answer.reason)
+            return
+        if answer is None or len(history.open) >= demand:
+            return
+        history.fold_decision(answer)
+        yield answer
+        left -= 1
+
+
+def reached_limit(history: History) -> str:
+    """Return why the study must end now (target, wall time, GPU-hours), or an empty string."""
+    limits, best = history.limits, history.best_seen
+    name = history.study.objective.name
+    if limits.target is not None and best is not None and best.loss <= history.loss(limits.target):
+        found = f"trial {best.trial} reported {history.value(best.loss):.6g} at {best.resource}"
+        return f"the target {limits.target:.6g} of {name} was reached: {found}"
+    elapsed = history.now - (history.now if history.started_at is None else history.started_at)
+    if limits.wall_s is not None and elapsed >= limits.wall_s:
+        return f"the limit of {limits.wall_s:g} s was reached"
+    if limits.gpu_hours is not None and history.gpu_s >= limits.gpu_hours * 3600:
+        return f"the limit of {limits.gpu_hours:g} GPU-hours was reached"
+    return ""

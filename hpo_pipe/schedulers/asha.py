@@ -1,0 +1,72 @@
+"""ASHA, the promotion variant: Li et al., MLSys 2020, arXiv:1810.05934, Algorithm 2.
+
+From the highest rung downwards, the best trial that waits in the top 1/eta of its rung is promoted; where there is
+none, a new trial starts. Trials that failed count as members with the worst value. The number of promotions from a
+rung is not bounded by floor(n / eta): a trial that was in the top share when it was promoted may be overtaken later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpo_pipe.options import option
+from hpo_pipe.rungs import bracket_of, bracket_shares
+from hpo_pipe.view import Move, Promote, Sample, View
+
+_SHARE = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
+
+
+class AshaScheduler:
+    """Registered as ``asha``."""
+
+    needs_resource = True
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Options:
+        """Of the paper: eta, and the number of early-stopping rates s = 0, 1, ... that are mixed."""
+
+        eta: int = option(3, low=2, high=1000)
+        brackets: int = option(1, low=1, high=64)
+        """Bracket s starts its trials at rung s. All brackets share one table of rungs."""
+
+    def __init__(self, options: Options) -> None:
+        self._eta = options.eta
+        self._brackets = options.brackets
+
+    def next_move(self, view: View) -> Move | None:
+        """Return the promotion from the highest rung that has one, else a new trial."""
+        return self.next_promotion(view) or self._sample(view)
+
+    def next_promotion(self, view: View) -> Move | None:
+        """Return the best waiting trial of the highest rung where it is in the top share: O(rungs · log n)."""
+        for place in range(len(view.history.rungs) - 2, -1, -1):
+            rung = view.history.rungs[place]
+            if not rung.waiting:
+                continue
+            loss, trial = rung.waiting[0]
+            if rung.rank(trial) < len(rung) // self._eta:
+                return Promote(trial=trial, rung=place + 1, reason=self._why(view, place, trial, loss))
+        return None
+
+    def _why(self, view: View, place: int, trial: int, loss: float) -> str:
+        rung, study = view.history.rungs[place], view.study
+        unit = study.resource.name if study.resource else "step"
+        share = _SHARE.get(self._eta, f"1 in {self._eta}")
+        kept = len(rung) // self._eta
+        return (
+            f"rank {rung.rank(trial) + 1} of {len(rung)} at {unit} {rung.level}, {study.objective.name} "
+            f"{view.history.value(loss):.6g}; the best {share} ({kept}) {'is' if kept == 1 else 'are'} promoted"
+        )
+
+    def _sample(self, view: View) -> Sample:
+        shares = bracket_shares(tuple(rung.level for rung in view.history.rungs), self._brackets)
+        u = float(view.rng("bracket", len(view.history.trials)).random())
+        bracket = bracket_of(u, shares) if len(shares) > 1 else 0
+        unit = view.study.resource.name if view.study.resource else "step"
+        rung = view.history.rungs[bracket].level
+        named = f"bracket {bracket} " if len(shares) > 1 else ""
+        return Sample(
+            bracket=bracket,
+            rung=bracket,
+            reason=f"no waiting trial is good enough to train on; a new one {named}starts with {unit} {rung}",
+        )

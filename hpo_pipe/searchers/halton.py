@@ -1,0 +1,47 @@
+"""Quasi-random search: the points of one scrambled Halton sequence (Halton 1960; scrambled after Owen 2017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from hpo_pipe.searchers.fresh import fresh
+from hpo_pipe.space import Space
+from hpo_pipe.view import Suggestion, View
+
+BLOCK = 64
+"""Points computed at a time."""
+
+
+class HaltonSearcher:
+    """Like Sobol, with no powers of two; good up to about 20 free parameters."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Options:
+        """None."""
+
+    def __init__(self, options: Options, space: Space) -> None:
+        pass
+
+    def suggest(self, view: View, number: int) -> Suggestion | None:
+        """Return point `number` of the sequence; where that configuration was tried already, a random one."""
+        d = len(view.space.dimensions)
+        scramble = int(view.rng("halton-scramble", 0).integers(0, 2**62))
+        points = (_block(number // BLOCK, d, scramble)[number % BLOCK],) if d else ()
+        parameters = fresh(view, number, points, "halton")
+        if parameters is None:
+            return None
+        reason = f"point {number} of a scrambled Halton sequence"
+        return Suggestion(parameters=parameters, origin="halton", reason=reason)
+
+
+@lru_cache(maxsize=8)
+def _block(block: int, d: int, scramble: int) -> NDArray[np.float64]:
+    engine = qmc.Halton(d, scramble=True, rng=np.random.Generator(np.random.PCG64(scramble)))
+    engine.fast_forward(block * BLOCK)
+    points: NDArray[np.float64] = engine.random(BLOCK)
+    return points
