@@ -7,8 +7,9 @@
     │   ├── StudyFileError     a study file, with file and key
     │   └── StudyNotFound      no study at this URL
     ├── StoreError             the store, or whoever runs it
-    │   ├── StoreUnavailable   wait and try again: time-outs, 5xx, 401, 403, expired credentials
-    │   ├── OutcomeUnknown     a create whose answer was lost; it may still land
+    │   ├── StoreUnavailable   wait and try again: time-outs, 5xx
+    │   │   ├── OutcomeUnknown a create whose answer was lost; it may still land
+    │   │   └── AccessDenied   401, 403, expired credentials: somebody has to grant or renew them
     │   └── StoreRefused       never: the store does not keep a rule that safety rests on
     ├── DamagedRecord          a stranger's bytes: a stored object is not what its key promises
     │   └── NewerFormat        written by a newer hpo-pipe: upgrade this one
@@ -47,6 +48,10 @@ class StoreUnavailable(StoreError):
 
 class OutcomeUnknown(StoreUnavailable):
     """A write was sent and no answer came: it may have landed, or may land later."""
+
+
+class AccessDenied(StoreUnavailable):
+    """The store answered, and did not let this caller in. Says nothing about whether an object exists."""
 
 
 class StoreRefused(StoreError):

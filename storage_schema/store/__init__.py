@@ -52,7 +52,9 @@ def open_store(url: str) -> Store:
     target = STORES.get(scheme) or _outside_store(scheme)
     if target is None:
         allowed = ", ".join(sorted(STORES))
-        raise UserError(f"study URL {url!r}: no store for {scheme}://, known: {allowed}{nearest(scheme, STORES)}")
+        raise UserError(
+            f"study URL {url!r}: no store for {scheme}://, known: {allowed}{nearest(scheme, STORES)}"
+        )
     module, _, name = target.partition(":")
     store: Store = getattr(import_module(module), name)(url)
     return store

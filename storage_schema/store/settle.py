@@ -22,9 +22,7 @@ class Settled:
     data: bytes
 
 
-def create_settled(
-    store: Store, key: str, data: bytes, *, wait: Callable[[int], None]
-) -> Settled:
+def create_settled(store: Store, key: str, data: bytes, *, wait: Callable[[int], None]) -> Settled:
     """Create `key` or learn who did.
 
     Args:
