@@ -1,4 +1,4 @@
-"""The metric log: Parquet segments in long form, and the canonical curves that they add up to (PROTOCOL.md, section 6).
+"""The metric log: Parquet segments in long form, and the canonical curves that they add up to (PROTOCOL.md, section 7).
 
 A segment has the columns ``resource`` int64, ``metric`` string, ``value`` float64 (NaN and infinities are
 measurements too) and ``at`` float64 (author's clock, seconds since the epoch; for people only).

@@ -3,7 +3,7 @@
 A pack holds the exact bytes of a run of entries: a cache, a pure function of the log, deletable at any time.
 With n = (entry + 1) / 64 and p the largest power of two that divides n, the pack that ends with `entry` covers the
 last 64 p entries. So every prefix of the log is covered by at most log2(n) packs and 63 single entries, and each
-entry is packed again at most log2(n) times (PROTOCOL.md, section 7).
+entry is packed again at most log2(n) times (PROTOCOL.md, section 5.13).
 """
 
 from __future__ import annotations

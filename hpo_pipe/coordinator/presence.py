@@ -2,7 +2,7 @@
 
 No two machines' clocks are compared. A long-running coordinator counts on its own monotonic clock for how long
 no heartbeat that holds a claim has changed; a one-shot tick compares modified times of the store alone
-(PROTOCOL.md, section 5.6). A wrong answer costs repeated work, never a wrong result.
+(PROTOCOL.md, section 5.12). A wrong answer costs repeated work, never a wrong result.
 """
 
 from __future__ import annotations

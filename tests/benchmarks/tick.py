@@ -62,8 +62,8 @@ def finish_one(worker: HandWorker, spec: SpecId) -> None:
     worker.done(spec, {1: value})
 
 
-def grown(size: int) -> tuple[World, HandWorker, Coordinator]:
-    """Return a study with `size` trials done, a worker, and the coordinator that led it there."""
+def grown(size: int) -> tuple[World, HandWorker]:
+    """Return a study with `size` trials done, and a worker, led there by a coordinator."""
     study = a_study(resource=None, limits=Limits(trials=2 * size + 4 * SLOTS), searcher={"name": "random"})
     world = World(f"bench-{size}", study)
     coordinator, worker = world.coordinator(), HandWorker(world, "w-bench", slots=SLOTS)
@@ -73,7 +73,7 @@ def grown(size: int) -> tuple[World, HandWorker, Coordinator]:
         coordinator.tick()
         done = sum(len(rung) for rung in coordinator.history.rungs)
         if done >= size:
-            return world, worker, coordinator
+            return world, worker
         for spec in claimable(world)[: size - done]:
             finish_one(worker, spec)
 
@@ -86,7 +86,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def ours(size: int) -> list[list[object]]:
-    world, worker, coordinator = grown(size)
+    world, worker = grown(size)
     counting = Counting(world.store)
     warm = Coordinator(counting, world.study, clock=world.clock, wait=never, name="c-warm")
     cold_ms = timed(warm.tick)
