@@ -65,7 +65,7 @@ def reached_limit(history: History) -> str:
         return f"the target {limits.target:.6g} of {name} was reached: {found}"
     elapsed = history.now - (history.now if history.started_at is None else history.started_at)
     if limits.wall_s is not None and elapsed >= limits.wall_s:
-        return f"the limit of {limits.wall_s:g} s was reached"
+        return f"the wall-time limit of {limits.wall_s:g} s was reached"
     if limits.gpu_hours is not None and history.gpu_s >= limits.gpu_hours * 3600:
         return f"the limit of {limits.gpu_hours:g} GPU-hours was reached"
     return ""

@@ -43,7 +43,7 @@ class Log:
         before = self.history.head
         if self._cold:
             self._packs.look()
-            for run in self._packs.runs(0):
+            for run in self._packs.runs(self.history.head + 1):
                 for data in run:
                     self._fold(data)
             self._cold = False

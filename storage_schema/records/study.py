@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, fields
 
 from storage_schema.codec import Json, encode
@@ -205,7 +206,7 @@ def _resource(f: Fields) -> Resource:
     rungs = f.array("rungs")
     top = f.integer("max", 1)
     rising = all(isinstance(r, int) for r in rungs) and all(
-        a < b for a, b in zip(rungs, rungs[1:], strict=False)
+        a < b for a, b in itertools.pairwise(rungs)
     )
     if not rungs or not rising or rungs[-1] != top:
         f.refuse("rungs", rungs, f"rising integers that end with {top}")

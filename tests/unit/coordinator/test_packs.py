@@ -74,5 +74,5 @@ def test_a_damaged_pack_is_ignored_in_favour_of_smaller_ones() -> None:
     ids=["empty", "torn", "shifted", "short"],
 )
 def test_what_is_not_the_pack_is_refused_by_name(data: bytes) -> None:
-    with pytest.raises(DamagedRecord, match="snapshots/00000063.parquet"):
+    with pytest.raises(DamagedRecord, match=r"snapshots/00000063\.parquet"):
         decode_pack(data, 63)

@@ -1,0 +1,175 @@
+"""`hpo-pipe coordinator`: ticks, in a loop or once. Any number may run, on any machines, at any time."""
+
+from __future__ import annotations
+
+import random
+import re
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from hpo_pipe.coordinator.log import read_study
+from hpo_pipe.coordinator.tick import Coordinator, Gather, Ticked, in_order
+from storage_schema.clock import Clock, SystemClock
+from storage_schema.errors import StoreUnavailable
+from storage_schema.keys import SpecId, checked_worker
+from storage_schema.records import Study
+from storage_schema.store import open_store
+from storage_schema.waiting import GaveUp, Patience
+
+EXIT_DONE = 0
+EXIT_INTERRUPTED = 75
+
+BUSY_SHARE = 0.05
+"""On a folder a look costs next to nothing: after a tick that saw something the next one follows this much sooner."""
+MIN_PAUSE_S = 0.01
+READERS = 16
+"""Reads of chains at once, where one takes tens of milliseconds."""
+
+Say = Callable[[str], object]
+
+
+def run_coordinator(
+    url: str,
+    *,
+    once: bool = False,
+    until_done: bool = False,
+    say: Say,
+    tick_s: float | None = None,
+    clock: Clock | None = None,
+) -> int:
+    """Coordinate the study at `url`; return the exit status.
+
+    Args:
+        url: the study URL.
+        once: one tick, for cron or a function in the cloud. It fences by the store's clock alone.
+        until_done: end when the study has ended and every spec is settled; otherwise stay, since a user may
+            raise a limit, retry a trial or enqueue a configuration.
+        say: takes one line of talk for stderr.
+        tick_s: seconds between two ticks that find nothing; the study's own setting if None.
+        clock: the machine's clock if None.
+
+    Raises:
+        StudyNotFound, DamagedRecord, ProtocolViolation, StoreRefused: nothing that waiting would mend.
+        StoreUnavailable: with `once` only.
+    """
+    clock = clock or SystemClock()
+    store = open_store(url)
+    ended = threading.Event()
+    # A file, not a database: the jitter only has to differ between processes.
+    patience = Patience(clock, random.Random(secrets.randbits(64)), say=say, give_up=ended.is_set)  # noqa: S311
+    with _signals_set(ended), _readers(url) as gather:
+        try:
+            study = read_study(store) if once else patience.through(lambda: read_study(store))
+            coordinator = Coordinator(
+                store,
+                study,
+                clock=clock,
+                wait=patience,
+                name=coordinator_name(),
+                one_shot=once,
+                gather=gather,
+            )
+            if once:
+                return _once(coordinator)
+            pace = _Pace(study, url, tick_s)
+            return _loop(coordinator, pace, patience, ended, clock, until_done=until_done, say=say)
+        except GaveUp:
+            return EXIT_INTERRUPTED
+
+
+def coordinator_name() -> str:
+    """Return a new coordinator id."""
+    host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")[:30] or "host"
+    return checked_worker(f"c-{host}-{secrets.token_hex(4)}")
+
+
+class _Pace:
+    """How long to wait between two ticks."""
+
+    def __init__(self, study: Study, url: str, tick_s: float | None) -> None:
+        self._idle_s = study.timing.tick_s if tick_s is None else tick_s
+        near = "://" not in url or url.startswith(("file:", "memory:"))
+        self._busy_s = max(MIN_PAUSE_S, self._idle_s * BUSY_SHARE) if near else self._idle_s
+        self._pause_s = self._busy_s
+
+    def after(self, ticked: Ticked) -> float:
+        """Return the pause after a tick: short while things happen, growing while they do not."""
+        self._pause_s = self._busy_s if ticked.changed else min(self._idle_s, 1.5 * self._pause_s)
+        return self._pause_s
+
+
+def _once(coordinator: Coordinator) -> int:
+    try:
+        coordinator.tick()
+    finally:
+        coordinator.leave()
+    return EXIT_DONE
+
+
+def _loop(
+    coordinator: Coordinator,
+    pace: _Pace,
+    patience: Patience,
+    ended: threading.Event,
+    clock: Clock,
+    *,
+    until_done: bool,
+    say: Say,
+) -> int:
+    say(f"coordinating {coordinator.history.study.name} as {coordinator.name}")
+    closed = False
+    while not ended.is_set():
+        ticked = patience.through(coordinator.tick)
+        for link in ticked.fenced:
+            say(f"fenced attempt {link.link} of spec {link.spec}: its holder is silent")
+        if ticked.closed and not closed:
+            say(f"the study has ended: {coordinator.history.finished}")
+        closed = ticked.closed
+        if closed and until_done:
+            break
+        clock.wait(ended, pace.after(ticked))
+    _leave(coordinator)
+    return EXIT_DONE if closed else EXIT_INTERRUPTED
+
+
+def _leave(coordinator: Coordinator) -> None:
+    with suppress(StoreUnavailable):  # a heartbeat that stays behind is forgotten in time
+        coordinator.leave()
+
+
+@contextmanager
+def _signals_set(ended: threading.Event) -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the loop after the tick that is under way."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _readers(url: str) -> Iterator[Gather]:
+    """Read chains one by one on a folder, and several at once over a network."""
+    if "://" not in url or url.startswith(("file:", "memory:")):
+        yield in_order
+        return
+    with ThreadPoolExecutor(READERS, thread_name_prefix="chains") as pool:
+
+        def at_once(read: Callable[[SpecId], bool], specs: Iterable[SpecId]) -> list[bool]:
+            return list(pool.map(read, specs))
+
+        yield at_once

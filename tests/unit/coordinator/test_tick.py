@@ -1,0 +1,299 @@
+"""Ticks over a study in memory: what is issued, settled, promoted, fenced, stopped and finished."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpo_pipe.coordinator.append import append_user_entry
+from hpo_pipe.coordinator.tick import Coordinator
+from hpo_pipe.replay import replay
+from storage_schema.chain import read_chain
+from storage_schema.errors import DamagedRecord
+from storage_schema.keys import SegmentId, SpecId, log_key, segment_key, worker_key
+from storage_schema.records import Entry, Finish, Limits, LinkKind, Pause, Resume, RetryTrial, StopTrial
+from storage_schema.store import Blob
+from tests.unit.coordinator.world import HandWorker, World, a_study, never
+
+
+def loss_of(trial: int) -> float:
+    """Give trial 3 the best loss, then 1, then the others in order."""
+    return {3: 0.1, 1: 0.2}.get(trial, 1.0 + trial)
+
+
+def work_off(world: World, worker: HandWorker, coordinator: Coordinator, rounds: int = 40) -> None:
+    """Tick, and finish whatever is open, until the study has ended."""
+    for _ in range(rounds):
+        world.clock.sleep(1)
+        if coordinator.tick().closed:
+            return
+        for spec in list(coordinator.history.open.values()):
+            if worker.claim(spec.id):
+                worker.done(
+                    spec.id,
+                    {r: loss_of(spec.issue.trial) for r in range(spec.issue.start + 1, spec.issue.to + 1)},
+                )
+    raise AssertionError("the study does not end")
+
+
+def entries(world: World) -> list[Entry]:
+    """Return the whole log."""
+    found: list[Entry] = []
+    while isinstance(blob := world.store.get(log_key(len(found))), Blob):
+        found.append(Entry.from_bytes(blob.data, len(found)))
+    return found
+
+
+def test_a_study_runs_to_its_end_and_its_log_replays() -> None:
+    world = World("end")
+    coordinator = world.coordinator()
+    work_off(world, HandWorker(world, "w-a"), coordinator)
+    history = world.history()
+    assert [t.number for t in history.trials] == list(range(6))
+    best = history.best()
+    assert best is not None and best.number == 3
+    assert history.state(best) == "PAUSED" or best.rung > 0
+    assert {history.state(t) for t in history.trials} <= {"COMPLETE", "PRUNED"}
+    assert history.finished is not None and world.board().finished == history.finished_entry
+    assert list(replay(world.study, entries(world))) == []
+    assert history.gpu_s == 4.0 * len(history.specs)
+
+
+def test_a_backlog_waits_for_workers_and_grows_with_their_slots() -> None:
+    world = World("backlog", a_study(limits=Limits(trials=100)))
+    coordinator = world.coordinator()
+    coordinator.tick()
+    few = len(coordinator.history.open)
+    assert 1 <= few <= 4
+    HandWorker(world, "w-a", slots=8).beat()
+    coordinator.tick()
+    assert len(coordinator.history.open) == few + 8
+    assert len(world.board().open) == few + 8
+
+
+def test_a_silent_holder_is_fenced_and_its_spec_goes_to_another() -> None:
+    world = World("fence")
+    coordinator, dead, alive = world.coordinator(), HandWorker(world, "w-dead"), HandWorker(world, "w-live")
+    coordinator.tick()
+    spec = next(iter(coordinator.history.open))
+    dead.claim(spec)
+    fenced = []
+    for _ in range(6):
+        alive.beat()
+        fenced += coordinator.tick().fenced
+        world.clock.sleep(10)
+    assert [link.spec for link in fenced] == [spec]
+    assert [link.kind for link in read_chain(world.store, spec)] == [LinkKind.CLAIM, LinkKind.FENCE]
+    assert any(o.spec == spec and o.next_link == 3 for o in world.board().open)
+    assert alive.claim(spec)
+    alive.done(spec, {1: 0.5})
+    coordinator.tick()
+    assert coordinator.history.specs[spec].settled is not None
+
+
+def test_a_zombie_finds_its_next_link_taken() -> None:
+    world = World("zombie")
+    coordinator, zombie = world.coordinator(), HandWorker(world, "w-z")
+    coordinator.tick()
+    spec = next(iter(coordinator.history.open))
+    zombie.claim(spec)
+    late = zombie._next(spec, LinkKind.DONE)
+    for _ in range(6):
+        coordinator.tick()
+        world.clock.sleep(10)
+    assert not zombie._write(late)
+    assert [link.kind for link in read_chain(world.store, spec)] == [LinkKind.CLAIM, LinkKind.FENCE]
+
+
+def test_a_one_shot_tick_fences_by_the_stores_clock() -> None:
+    world = World("one-shot")
+    world.coordinator(one_shot=True).tick()
+    spec = next(iter(world.history().open))
+    HandWorker(world, "w-dead").claim(spec)
+    young = world.coordinator(one_shot=True)
+    assert young.tick().fenced == ()
+    young.leave()
+    modified = world.store.get(worker_key("w-dead"))
+    assert isinstance(modified, Blob)
+    old = world.coordinator(one_shot=True)
+    old._presence._lease_s = 0.0  # the store's clock cannot be turned here: let any age be too old
+    assert [link.spec for link in old.tick().fenced] == [spec]
+
+
+def test_two_coordinators_in_turns_make_one_log() -> None:
+    world = World("two")
+    a, b = world.coordinator(), world.coordinator()
+    worker = HandWorker(world, "w-a", slots=2)
+    for turn in range(60):
+        world.clock.sleep(1)
+        ticked = (a, b)[turn % 2].tick()
+        if ticked.closed:
+            break
+        for open_spec in world.board().open[:1]:
+            if worker.claim(open_spec.spec):
+                to = world.history().specs[open_spec.spec].issue.to
+                worker.done(open_spec.spec, {r: loss_of(open_spec.trial) for r in range(1, to + 1)})
+    assert ticked.closed
+    assert list(replay(world.study, entries(world))) == []
+    issued = [issue for entry in entries(world) for _, issue in entry.issues()]
+    assert len({(i.trial, i.rung) for i in issued}) == len(issued)
+
+
+def test_a_tick_from_nothing_says_the_same_as_one_that_kept_running() -> None:
+    world = World("cold")
+    warm = world.coordinator()
+    worker = HandWorker(world, "w-a")
+    for _ in range(4):
+        warm.tick()
+        for spec in list(warm.history.open.values())[:2]:
+            if worker.claim(spec.id):
+                worker.done(spec.id, {1: loss_of(spec.issue.trial), 3: 0.2, 9: 0.1})
+    warm.tick()
+    cold = world.coordinator()
+    assert cold.tick().entries == 0
+    assert cold.history.head == warm.history.head
+    assert list(cold.history.open) == list(warm.history.open)
+
+
+def test_failures_with_retries_left_open_the_chain_again_and_the_last_one_settles() -> None:
+    world = World("fails")
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-a")
+    coordinator.tick()
+    spec = next(iter(coordinator.history.open))
+    worker.claim(spec)
+    worker.fail(spec, {1: 0.3}, retries_left=1, failures=1, reason="exit status 3")
+    coordinator.tick()
+    assert coordinator.history.specs[spec].settled is None
+    worker.claim(spec)
+    worker.fail(spec, {1: 0.3}, retries_left=0, failures=2, reason="exit status 3")
+    coordinator.tick()
+    trial = coordinator.history.trials[coordinator.history.specs[spec].issue.trial]
+    assert coordinator.history.state(trial) == "FAILED"
+    assert trial.last.settled is not None and trial.last.settled.attempts == 2
+    assert coordinator.history.rungs[0].loss(trial.number) == float("inf")
+
+
+def test_a_failed_trial_is_retried_when_the_user_says_so() -> None:
+    world = World("retry")
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-a")
+    coordinator.tick()
+    spec = next(iter(coordinator.history.open))
+    worker.claim(spec)
+    worker.fail(spec, {}, retries_left=0, failures=1)
+    coordinator.tick()
+    number = coordinator.history.specs[spec].issue.trial
+    append_user_entry(coordinator.log, lambda _: (RetryTrial(trial=number, reason="user"),), never)
+    coordinator.tick()
+    assert coordinator.history.trials[number].open
+    assert number not in coordinator.history.rungs[0]
+    work_off(world, worker, coordinator)
+    assert list(replay(world.study, entries(world))) == []
+
+
+def test_a_spec_that_only_ever_kills_its_worker_is_given_up() -> None:
+    world = World("poison", a_study(max_attempts=3))
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-a")
+    coordinator.tick()
+    spec = next(iter(coordinator.history.open))
+    for _ in range(3):
+        assert worker.claim(spec)
+        worker.release(spec)
+    for _ in range(2):
+        world.clock.sleep(10)
+        coordinator.tick()
+    settled = coordinator.history.specs[spec].settled
+    assert settled is not None and settled.outcome == "fail" and "3 attempts" in settled.reason
+
+
+def test_pause_issues_nothing_and_resume_goes_on() -> None:
+    world = World("pause")
+    coordinator = world.coordinator()
+    append_user_entry(coordinator.log, lambda _: (Pause(reason="user"),), never)
+    coordinator.tick()
+    assert not coordinator.history.open and world.board().paused
+    append_user_entry(coordinator.log, lambda _: (Resume(reason="user"),), never)
+    coordinator.tick()
+    assert coordinator.history.open and not world.board().paused
+
+
+def test_a_finished_study_stops_what_is_open_and_goes_on_where_it_was_when_resumed() -> None:
+    world = World("finish")
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-a")
+    coordinator.tick()
+    running = next(iter(coordinator.history.open))
+    worker.claim(running)
+    append_user_entry(coordinator.log, lambda _: (Finish(reason="stopped by a user"),), never)
+    for _ in range(2):
+        ticked = coordinator.tick()
+    assert ticked.closed
+    assert read_chain(world.store, running)[-1].kind is LinkKind.STOP
+    append_user_entry(coordinator.log, lambda _: (Resume(reason="user"),), never)
+    work_off(world, HandWorker(world, "w-b"), coordinator)
+    assert {world.history().state(t) for t in world.history().trials} <= {"COMPLETE", "PRUNED"}
+    assert list(replay(world.study, entries(world))) == []
+
+
+def test_a_stopped_trial_is_stopped_in_its_chain_and_not_issued_again() -> None:
+    world = World("stop")
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-a")
+    coordinator.tick()
+    spec = next(iter(coordinator.history.open.values()))
+    worker.claim(spec.id)
+    append_user_entry(coordinator.log, lambda _: (StopTrial(trial=spec.issue.trial, reason="user"),), never)
+    for _ in range(2):
+        coordinator.tick()
+    assert read_chain(world.store, spec.id)[-1].kind is LinkKind.STOP
+    assert coordinator.history.state(coordinator.history.trials[spec.issue.trial]) == "PRUNED"
+    work_off(world, worker, coordinator)
+    assert len(world.history().trials[spec.issue.trial].specs) == 1
+
+
+def test_a_named_segment_that_is_damaged_is_refused_by_name() -> None:
+    world = World("damage")
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-a")
+    coordinator.tick()
+    spec = next(iter(coordinator.history.open))
+    worker.claim(spec)
+    worker.done(spec, {1: 0.3})
+    key = segment_key(SegmentId(spec, 1, 1))
+    world.store.replace(key, b"PAR1 something else")
+    with pytest.raises(DamagedRecord, match=key):
+        coordinator.tick()
+
+
+@pytest.mark.parametrize(
+    ("limits", "word"),
+    [
+        (Limits(target=0.15), "target"),
+        (Limits(wall_s=3.0), "wall"),
+        (Limits(trials=500, gpu_hours=20 / 3600), "GPU"),
+    ],
+)
+def test_limits_end_the_study(limits: Limits, word: str) -> None:
+    world = World(f"limit-{word}", a_study(limits=limits))
+    coordinator = world.coordinator()
+    work_off(world, HandWorker(world, "w-a"), coordinator)
+    assert word.lower() in str(world.history().finished).lower()
+
+
+def test_the_log_is_packed_and_read_back_from_packs() -> None:
+    world = World("packs", a_study(limits=Limits(trials=150), resource=None, scheduler={"name": "none"}))
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-a", slots=1)
+    for _ in range(1000):
+        world.clock.sleep(1)
+        if coordinator.tick().closed:
+            break
+        for spec in list(coordinator.history.open)[:1]:
+            if worker.claim(spec):
+                worker.done(spec, {1: 0.5})
+    packs = [stat.key for stat in world.store.list("snapshots/")]
+    assert packs[:2] == ["snapshots/00000063.parquet", "snapshots/00000127.parquet"]
+    for number in range(128):
+        world.store.delete(log_key(number))  # only to prove that a cold start does not read them
+    assert world.history().head == coordinator.history.head
+
+
+def test_a_spec_id_names_the_entry_that_issued_it() -> None:
+    world = World("ids")
+    coordinator = world.coordinator()
+    coordinator.tick()
+    assert list(coordinator.history.open) == [SpecId(0, i) for i in range(len(coordinator.history.open))]
