@@ -6,14 +6,20 @@ from one thread at a time; several launchers may work in parallel threads.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from storage_schema.clock import SystemClock
+from storage_schema.errors import UserError
+from storage_schema.records.study import Program
 from storage_schema.trial_env import TrialFile
+from workers.command_launcher import CommandLauncher
 from workers.ending import Ended
 from workers.reports import Report
+from workers.warm_process import WarmLauncher
 
-__all__ = ["Ended", "Launcher", "Report", "TrialProcess"]
+__all__ = ["Ended", "Launcher", "Report", "TrialProcess", "make_launcher"]
 
 
 class TrialProcess(Protocol):
@@ -69,3 +75,40 @@ class Launcher(Protocol):
 
     def close(self) -> None:
         """End the warm process, if there is one."""
+
+
+def make_launcher(
+    program: Program,
+    *,
+    user_environment: Mapping[str, str],
+    workdir: Path,
+    objective: str,
+    grace_s: float,
+) -> Launcher:
+    """Return the launcher of one slot.
+
+    Args:
+        program: the study's command or function.
+        user_environment: the environment the user started the worker with.
+        workdir: the folder that trials run in.
+        objective: the metric whose printed values count completed units (metric_patterns).
+        grace_s: how long a warm process may take to end when its slot is closed; at most 5 s are used.
+
+    Raises:
+        UserError: not exactly one of command and function, a bad function name, or a bad metric pattern.
+    """
+    if bool(program.command) == bool(program.function):
+        raise UserError("the study must name exactly one of command and function")
+    now = SystemClock().now
+    if program.function:
+        return WarmLauncher(
+            program,
+            user_environment=user_environment,
+            workdir=workdir,
+            objective=objective,
+            grace_s=grace_s,
+            now=now,
+        )
+    return CommandLauncher(
+        program, user_environment=user_environment, workdir=workdir, objective=objective, now=now
+    )

@@ -1,0 +1,100 @@
+"""One attempt as the worker sees it, whatever runs it: the only implementation of TrialProcess."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from workers.ending import Ended
+from workers.feedback import Feedback
+from workers.reports import Report
+from workers.trial_folder import write_stop
+
+
+class Running(Protocol):
+    """What runs the attempt: a process of its own, or one call within a warm process."""
+
+    def ended(self) -> Ended | None:
+        """Return how it ended, once all its output was passed on."""
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until it ends, at most so long."""
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process group."""
+
+    def close(self) -> None:
+        """End it, if it runs, and let go of its output."""
+
+
+class AttemptProcess:
+    """See :class:`workers.trial_process.TrialProcess`."""
+
+    def __init__(self, running: Running, feedback: Feedback, stop_file: Path) -> None:
+        self._running = running
+        self._feedback = feedback
+        self._stop_file = stop_file
+        self._ended: Ended | None = None
+        self._closed = False
+
+    def poll(self) -> Ended | None:
+        """Return how the trial ended, or None while it runs."""
+        if self._ended is None and not self._closed:
+            self._feedback.look()
+            if self._feedback.flooded:
+                self._running.signal(signal.SIGKILL)
+            self._settle(self._running.ended())
+        return self._ended
+
+    def reports(self) -> list[Report]:
+        """Return the reports that came since the last call."""
+        if self._ended is None and not self._closed:
+            self._feedback.look()
+        return self._feedback.reports()
+
+    def wait(self, timeout_s: float) -> Ended | None:
+        """Wait until the trial ends, at most `timeout_s` seconds."""
+        if self.poll() is None and not self._closed:
+            self._running.wait(timeout_s)
+            return self.poll()
+        return self._ended
+
+    def ask_to_stop(self, kind: str) -> None:
+        """Write the stop file."""
+        write_stop(self._stop_file, kind)
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the process group."""
+        self._running.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process group."""
+        self._running.signal(signal.SIGKILL)
+
+    def output(self) -> bytes:
+        """Return stdout and stderr, beginning and end."""
+        return self._feedback.output.whole()
+
+    def tail(self) -> str:
+        """Return the last lines of the output."""
+        return self._feedback.output.tail()
+
+    def bad_lines(self) -> list[str]:
+        """Return complaints on what was reported."""
+        return self._feedback.bad_lines()
+
+    def close(self) -> None:
+        """Kill what is left, and let go of everything."""
+        if not self._closed:
+            self._closed = True
+            self._running.close()
+            self._feedback.close()
+
+    def _settle(self, ended: Ended | None) -> None:
+        if ended is None:
+            return
+        self._feedback.finish()
+        flooded = self._feedback.flooded
+        self._ended = replace(ended, reason=flooded) if flooded else ended

@@ -1,0 +1,102 @@
+"""From a command template and a trial's parameters to the argument list that is executed. Never a shell line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from storage_schema.codec import Json
+from storage_schema.errors import UserError, nearest
+
+MANY = {"args": "--{}={}", "args_no_hyphens": "{}={}"}
+"""Specials that must be an argument of their own: one argument per parameter comes of them."""
+ARGS_JSON = "args_json"
+"""All parameters as one JSON object."""
+_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+def rendered(command: Sequence[str], parameters: Mapping[str, Json]) -> list[str]:
+    """Fill a command template in.
+
+    ``{name}`` becomes the parameter's value: floats so that they read back exactly, ints plain, texts as they are,
+    ``true``, ``false`` and ``null`` as JSON has them, lists and objects as JSON. ``{{`` and ``}}`` are braces.
+    ``{args}``, ``{args_no_hyphens}`` and ``{args_json}`` stand for all parameters, unless one is called so.
+
+    Raises:
+        UserError: an unknown name, a lone brace, or a value that no argument can hold.
+    """
+    arguments: list[str] = []
+    for template in command:
+        special = template[1:-1]
+        if template == f"{{{special}}}" and special in MANY and special not in parameters:
+            arguments += [MANY[special].format(name, value_text(value)) for name, value in parameters.items()]
+        else:
+            arguments.append(_filled(template, parameters))
+    for argument in arguments:
+        if "\0" in argument:
+            raise UserError(f"command: an argument holds a NUL character: {argument[:60]!r}")
+    return arguments
+
+
+def value_text(value: Json) -> str:
+    """Return a parameter's value as an argument."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def executable(name: str, environment: Mapping[str, str], workdir: Path) -> str:
+    """Return the file that a shell in `workdir` would execute for `name`.
+
+    Raises:
+        UserError: there is none, or it is not executable.
+    """
+    if not name:
+        raise UserError("command: the first argument, the program, is empty")
+    if "/" in name:
+        if not _is_executable(workdir / name):
+            raise UserError(f"command: {_why_not(workdir / name)}")
+        return str(workdir / name)
+    for folder in environment.get("PATH", os.defpath).split(os.pathsep):
+        candidate = workdir / (folder or ".") / name
+        if _is_executable(candidate):
+            return str(candidate)
+    in_workdir = f"; {workdir / name} exists: write './{name}'" if (workdir / name).is_file() else ""
+    raise UserError(f"command: {name!r} is not found on PATH{in_workdir}")
+
+
+def _filled(template: str, parameters: Mapping[str, Json]) -> str:
+    def piece(match: re.Match[str]) -> str:
+        text, name = match[0], match[1]
+        if text in ("{{", "}}"):
+            return text[0]
+        if name is None:
+            raise UserError(f"command: lone {text!r} in {template!r}; write {text * 2!r} for a brace")
+        if name in parameters:
+            return value_text(parameters[name])
+        if name == ARGS_JSON:
+            return value_text(dict(parameters))
+        if name in MANY:
+            raise UserError(f"command: {{{name}}} must be an argument of its own, found {template!r}")
+        allowed = [*parameters, *MANY, ARGS_JSON]
+        raise UserError(
+            f"command: {template!r} names no parameter: {name!r}{nearest(name, allowed)};"
+            f" allowed: {', '.join(allowed)}"
+        )
+
+    return _PIECE.sub(piece, template)
+
+
+def _is_executable(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def _why_not(path: Path) -> str:
+    if path.is_file():
+        return f"{path} is not executable (chmod +x, or name its interpreter: python, sh, ...)"
+    return f"{path} is not a file" if path.exists() else f"{path} does not exist"

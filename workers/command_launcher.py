@@ -1,0 +1,82 @@
+"""Command mode: one process per attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from storage_schema.records.study import Program
+from storage_schema.trial_env import TrialFile
+from workers.attempt_process import AttemptProcess
+from workers.command import executable, rendered
+from workers.ending import Ended, ended
+from workers.feedback import Feedback
+from workers.metric_patterns import MetricPatterns
+from workers.output import Pump
+from workers.process_group import ProcessGroup
+from workers.trial_folder import environment, prepared
+
+
+class CommandLauncher:
+    """See :class:`workers.trial_process.Launcher`."""
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        user_environment: Mapping[str, str],
+        workdir: Path,
+        objective: str,
+        now: Callable[[], float],
+    ) -> None:
+        self._program = program
+        self._user_environment = dict(user_environment)
+        self._workdir = workdir
+        self._patterns = MetricPatterns(program.metric_patterns, objective)
+        self._now = now
+
+    def start(self, trial_file: TrialFile, folder: Path, gpus: tuple[str, ...]) -> AttemptProcess:
+        """Write the trial file and start the command; raises UserError or OSError."""
+        arguments = rendered(self._program.command, trial_file.parameters)
+        path = prepared(trial_file, folder)
+        variables = environment(self._user_environment, self._program, path, gpus)
+        arguments[0] = executable(arguments[0], variables, self._workdir)
+        feedback = Feedback(trial_file, self._patterns, self._now)
+        pump = Pump(trial_file.spec)
+        try:
+            group = ProcessGroup.start(
+                arguments, environment=variables, workdir=self._workdir, output_fd=pump.write_end
+            )
+        except BaseException:
+            pump.abandon()
+            raise
+        pump.start(feedback.feed)
+        return AttemptProcess(_CommandRun(group, pump), feedback, Path(trial_file.stop_file))
+
+    def close(self) -> None:
+        """Nothing is kept between trials."""
+
+
+class _CommandRun:
+    def __init__(self, group: ProcessGroup, pump: Pump) -> None:
+        self._group = group
+        self._pump = pump
+
+    def ended(self) -> Ended | None:
+        code = self._group.returncode()
+        if code is None:
+            return None
+        self._pump.drain()
+        self._pump.stop()
+        return ended(code, killed_by_us=self._group.ended_by_us)
+
+    def wait(self, timeout_s: float) -> None:
+        self._group.wait(timeout_s)
+
+    def signal(self, number: int) -> None:
+        self._group.signal(number)
+
+    def close(self) -> None:
+        self._group.end()
+        self._pump.drain()
+        self._pump.stop()
