@@ -10,9 +10,8 @@ install_extra example
 PATH="$root/.venv/bin:$PATH"
 export PATH
 
-study=$root/hpo-pipe-studies/digits
-cd "$root/hpo_pipe/examples/digits"
-hpo-pipe run study.toml "$study" --workers 2
+cd "$root"
+hpo-pipe run hpo_pipe/examples/digits/study.toml --workers 2
 say "
 To have hpo-pipe at hand in this shell:  . '$root/.venv/bin/activate'
-To start anew:                           rm -r '$study' && sh '$root/infra/quickstart.sh'"
+To start anew:                           rm -r '$root/hpo-pipe-studies/digits' && sh '$root/infra/quickstart.sh'"

@@ -99,15 +99,15 @@ def digits():
 
 def main() -> None:
     """Train from where the trial stands to where it is to go."""
-    trial = current_trial()
-    p = {**DEFAULTS, **trial.params}
+    trial = current_trial(DEFAULTS)
+    p = trial.params
     (images, labels), validation = digits()
     sizes = [images.shape[1], *[p["hidden"]] * p["layers"], CLASSES]
     network = Network(sizes, p["activation"], trial.seed)
     if saved := trial.checkpoint:
         network.load(saved / "network.npz")
-    for epoch in trial.steps():
-        order = np.random.default_rng([trial.seed, epoch]).permutation(len(labels))
+    for epoch in trial.steps():  # 0, 1, 2, ...
+        order = np.random.default_rng([trial.seed, 1 + epoch]).permutation(len(labels))
         for start in range(0, len(order), p["batch_size"]):
             batch = order[start : start + p["batch_size"]]
             network.step(images[batch], labels[batch], p["lr"], p["momentum"], p["weight_decay"])
