@@ -135,6 +135,11 @@ def output_key(spec: SpecId, attempt: int) -> str:
     return f"output/{_spec_path(spec)}.{attempt:04}.txt"
 
 
+def output_prefix(spec: SpecId) -> str:
+    """Return the prefix of what all attempts of a spec printed."""
+    return f"output/{_spec_path(spec)}."
+
+
 def parse_output_key(key: str) -> tuple[SpecId, int] | None:
     """Return the spec and attempt, or None where `key` is no output key."""
     found = _OUTPUT_KEY.fullmatch(key)
@@ -184,7 +189,9 @@ def checked_file_name(name: str) -> str:
     """
     parts = name.split("/")
     if len(name) > 400 or not all(_FILE_PART.fullmatch(part) and part.strip(".") for part in parts):
-        raise UserError(f"checkpoint file {name[:80]!r}: allowed are letters, digits, ._+=@- and / between them")
+        raise UserError(
+            f"checkpoint file {name[:80]!r}: allowed are letters, digits, ._+=@- and / between them"
+        )
     return name
 
 
@@ -213,7 +220,9 @@ def parse_snapshot_key(key: str) -> int | None:
 def checked_worker(worker: str) -> str:
     """Return a valid worker id, or raise UserError."""
     if not _WORKER.fullmatch(worker):
-        raise UserError(f"worker id {worker[:80]!r}: allowed are 1 to 63 of a-z, 0-9 and -, starting with a-z or 0-9")
+        raise UserError(
+            f"worker id {worker[:80]!r}: allowed are 1 to 63 of a-z, 0-9 and -, starting with a-z or 0-9"
+        )
     return worker
 
 

@@ -1,0 +1,21 @@
+"""The command ``hpo-pipe``: makes sure that it runs isolated, then hands over to :mod:`hpo_pipe.cli`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    from hpo_pipe.isolation import isolated, isolated_command
+
+    if sys.executable and not isolated():
+        os.execv(sys.executable, isolated_command("hpo_pipe", *sys.argv[1:]))  # noqa: S606 (no shell is wanted)
+    from hpo_pipe.cli.group import cli
+
+    cli.main(prog_name="hpo-pipe")
+
+
+if __name__ == "__main__":
+    main()

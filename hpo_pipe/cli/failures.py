@@ -1,0 +1,90 @@
+"""Where every failure of the command line ends: one line on stderr, and the documented exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+import click
+
+from storage_schema.errors import DamagedRecord, HpoPipeError, StoreRefused, StoreUnavailable, UserError
+
+FAILURE = 1
+USAGE = 2
+DAMAGED = 65
+UNAVAILABLE = 69
+INTERRUPTED = 75
+CONFIGURATION = 78
+CTRL_C = 130
+READER_GONE = 141
+
+_CODES: tuple[tuple[type[HpoPipeError], int], ...] = (
+    (UserError, USAGE),
+    (DamagedRecord, DAMAGED),
+    (StoreRefused, CONFIGURATION),
+    (StoreUnavailable, UNAVAILABLE),
+)
+
+
+class ConfigurationError(HpoPipeError):
+    """What was asked for cannot work here, however often it is tried; the command exits with 78."""
+
+
+def exit_code(action: Callable[[], object]) -> int:
+    """Run a command; say what went wrong, and return the exit code (an int that it returns is one)."""
+    try:
+        found = action()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+        return READER_GONE
+    except Exception as error:
+        return _told(error)
+    return found if isinstance(found, int) else 0
+
+
+def complain(message: str) -> None:
+    """Print an error as people and log collectors expect it: each line names the program."""
+    for line in message.splitlines() or [""]:
+        click.echo(f"hpo-pipe: error: {line}", err=True)
+
+
+def _told(error: Exception) -> int:
+    match error:
+        case click.Abort():
+            return CTRL_C
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.format_message(), err=True)
+            return USAGE
+        case click.ClickException():
+            complain(error.format_message())
+            _hint(error)
+            return error.exit_code
+        case ConfigurationError():
+            complain(str(error))
+            return CONFIGURATION
+        case HpoPipeError():
+            complain(str(error))
+            return next((code for kind, code in _CODES if isinstance(error, kind)), FAILURE)
+        case OSError() if error.strerror:
+            complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+            return FAILURE
+        case _:
+            traceback.print_exception(error)
+            complain(f"{type(error).__name__}: {error} (this should not happen; please report it)")
+            return FAILURE
+
+
+def _hint(error: click.ClickException) -> None:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        click.echo(f"Try '{context.command_path} --help'.", err=True)
+
+
+def _forget_stdout() -> None:
+    """Let nothing be written any more, so that the interpreter's last flush is quiet as well."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)

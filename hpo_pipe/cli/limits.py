@@ -1,0 +1,66 @@
+"""``hpo-pipe limits``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hpo_pipe.cli.arguments import NO_LIMIT, Duration, OrNone, examples, json_option, url_argument
+from hpo_pipe.cli.output import print_json, print_lines, say
+
+
+@click.command(
+    short_help="Show or change when the study ends.",
+    epilog=examples(
+        "hpo-pipe limits ./study                       what they are, and how much is used",
+        "hpo-pipe limits ./study --trials 200",
+        "hpo-pipe limits ./study --wall-time 12h --target none",
+    ),
+)
+@url_argument
+@click.option("--trials", type=OrNone(click.IntRange(min=1), "count"), help="Trials in all.")
+@click.option(
+    "--total-resource", type=OrNone(click.IntRange(min=1), "units"), help="Units of training in all."
+)
+@click.option(
+    "--wall-time",
+    "wall_s",
+    type=OrNone(Duration(), "duration"),
+    help="As in 90min or 12h.",
+)
+@click.option(
+    "--gpu-hours", type=OrNone(click.FloatRange(min=0, min_open=True), "hours"), help="GPU hours in all."
+)
+@click.option(
+    "--target", type=OrNone(click.FLOAT, "value"), help="End when the objective is at least this good."
+)
+@json_option
+def limits(url: str, as_json: bool, **given: Any) -> None:
+    """Show or change when the study ends; `none` takes a limit away. Reopens a study that has ended."""
+    from dataclasses import replace
+
+    from hpo_pipe.report.status import limit_uses
+    from hpo_pipe.report.words import number
+    from hpo_pipe.study import open_study
+
+    study = open_study(url)
+    wanted = {
+        name: None if value == NO_LIMIT else value for name, value in given.items() if value is not None
+    }
+    if wanted:
+        entry = study.set_limits(lambda now: replace(now, **wanted))
+        say(
+            f"limits changed (log entry {entry.entry})"
+            if entry
+            else "these are the limits already: nothing to do"
+        )
+    state = study.look()
+    now = state.history.limits
+    if as_json:
+        print_json({"limits": now.to_json(), "used": {use.name: use.used for use in limit_uses(state)}})
+        return
+    lines = [f"{use.name}: {use.text}" for use in limit_uses(state)]
+    if now.target is not None:
+        lines.append(f"target: {number(now.target)}")
+    print_lines(lines or ["no limit is set"])

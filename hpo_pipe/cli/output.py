@@ -1,0 +1,53 @@
+"""Data on stdout, talk on stderr; tables and colours only where a person looks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hpo_pipe.report.trials import Grid
+    from storage_schema.codec import Json
+
+
+def say(message: str) -> None:
+    """Tell the person something; not data."""
+    click.echo(message, err=True)
+
+
+def print_lines(lines: list[str]) -> None:
+    """Print text as data."""
+    click.echo("\n".join(lines))
+
+
+def print_json(value: Json) -> None:
+    """Print JSON as data: indented, keys in the order given."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_grid(grid: Grid) -> None:
+    """Print a table: aligned on a terminal, tab-separated with a heading elsewhere."""
+    if on_terminal():
+        from hpo_pipe.report.live import print_grid_on_terminal
+
+        print_grid_on_terminal(console(), grid.columns, grid.rows, grid.right)
+        return
+    for row in (grid.columns, *grid.rows):
+        click.echo("\t".join(row))
+
+
+def on_terminal(err: bool = False) -> bool:
+    """Tell whether a person looks at stdout (or stderr)."""
+    return (sys.stderr if err else sys.stdout).isatty()
+
+
+def console(err: bool = False) -> Console:
+    """Return rich's console for stdout (or stderr); it honours NO_COLOR and TERM."""
+    from rich.console import Console
+
+    return Console(stderr=err, highlight=False, soft_wrap=False)

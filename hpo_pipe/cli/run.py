@@ -1,0 +1,158 @@
+"""``hpo-pipe run``: a whole study on this machine in one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hpo_pipe.cli.arguments import StudyUrl, examples
+from hpo_pipe.cli.failures import CONFIGURATION, CTRL_C, FAILURE, INTERRUPTED, complain
+from hpo_pipe.cli.output import print_lines, say
+
+if TYPE_CHECKING:
+    from hpo_pipe.launch.children import Children
+    from hpo_pipe.launch.session import Ending
+    from hpo_pipe.study import OpenStudy
+
+STUDIES = Path("hpo-pipe-studies")
+MAX_WORKERS = 256
+
+
+@click.command(
+    short_help="Work on a study here until it ends, in one command.",
+    epilog=examples(
+        "hpo-pipe run study.toml                              in ./hpo-pipe-studies/<name>",
+        "hpo-pipe run study.toml ./digits-study --workers 2",
+        "hpo-pipe run study.toml s3://bucket/studies/first --workers 1 --slots 4",
+    ),
+)
+@click.argument("study_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("url", type=StudyUrl(), required=False)
+@click.option(
+    "--workers", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, help="Worker processes."
+)
+@click.option("--slots", type=click.IntRange(min=1), help="Trials at a time in each worker.")
+@click.option("--gpus-per-trial", type=click.IntRange(min=0), help="GPUs dealt to each trial.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Of all random draws; else the study file's, or a random one."
+)
+@click.option(
+    "--logs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for what coordinator and workers print.",
+)
+def run(
+    study_file: Path,
+    url: str | None,
+    workers: int,
+    slots: int | None,
+    gpus_per_trial: int | None,
+    seed: int | None,
+    logs: Path | None,
+) -> int:
+    """Create or reopen a study and work on it here, until it ends.
+
+    Ctrl-C: workers leave checkpoints and hand back what they hold; run the same command again to go on. Ctrl-C
+    twice ends at once; nothing is lost then but the work since the last checkpoints.
+    """
+    from hpo_pipe.creation import create, drafted
+    from hpo_pipe.study import OpenStudy
+    from storage_schema.store import open_store, study_url
+
+    draft = drafted(study_file)
+    store = open_store(url or study_url(str(STUDIES / draft.name)))
+    creation = create(store, draft, seed=seed, say=say)
+    study = OpenStudy(store)
+    say(f"{'created' if creation.created else 'going on with'} {study.url}")
+    if study.finished:
+        return _end(study, "the study has ended already")
+    logs = logs or STUDIES / f"{creation.study.name}.logs"
+    options = _worker_options(slots, gpus_per_trial)
+    children = _children(study.url, workers, options, study_file.absolute().parent, logs)
+    again = f"hpo-pipe run {study_file}{f' {url}' if url else ''}"
+    return _leave(_session(study, children), study, children, again)
+
+
+def _worker_options(slots: int | None, gpus_per_trial: int | None) -> list[str]:
+    given = {"--slots": slots, "--gpus-per-trial": gpus_per_trial}
+    return [text for name, value in given.items() if value is not None for text in (name, str(value))]
+
+
+def _children(url: str, workers: int, options: list[str], folder: Path, logs: Path) -> Children:
+    from hpo_pipe.isolation import isolated_command
+    from hpo_pipe.launch.children import Child, Children
+
+    logs.mkdir(parents=True, exist_ok=True)
+    logs = logs.absolute()
+
+    def child(name: str, command: list[str]) -> Child:
+        return Child(name=name, command=command, folder=folder, log=logs / f"{name}.log")
+
+    return Children(
+        coordinator=child("coordinator", isolated_command("hpo_pipe", "coordinator", url, "--until-done")),
+        workers=[
+            child(f"worker-{number}", isolated_command("workers", url, *options))
+            for number in range(1, workers + 1)
+        ],
+    )
+
+
+def _session(study: OpenStudy, children: Children) -> Ending:
+    from hpo_pipe.cli.progress import progress
+    from hpo_pipe.launch.session import Session
+    from storage_schema.clock import SystemClock
+
+    look_s = 0.5 if study.url.startswith("file:") else 2.0
+    with progress() as show:
+        return Session(study, children, SystemClock(), look_s, show).run()
+
+
+def _leave(ending: Ending, study: OpenStudy, children: Children, again: str) -> int:
+    from hpo_pipe.launch.session import Ending
+
+    match ending:
+        case Ending.DONE:
+            return _end(study, "")
+        case Ending.INTERRUPTED | Ending.AT_ONCE:
+            say(f"interrupted; go on with: {again}")
+            return INTERRUPTED if ending is Ending.INTERRUPTED else CTRL_C
+        case Ending.REFUSED:
+            child = children.refused
+            assert child is not None
+            for line in child.tail():
+                say(f"  | {line}")
+            complain(
+                f"{child.name} refused to work (exit status {child.status}; its output is in {child.log})"
+            )
+            return CONFIGURATION
+        case Ending.FAILED:
+            logs = children.coordinator.log.parent
+            complain(f"the children have ended, and the study has not; their output is in {logs}")
+            say(f"when the cause is mended, go on with: {again}")
+            return FAILURE
+
+
+def _end(study: OpenStudy, note: str) -> int:
+    from hpo_pipe.report.status import best_line
+    from hpo_pipe.report.trials import best_of
+    from hpo_pipe.report.words import plain
+
+    state = study.look()
+    say(note or f"the study has ended: {state.history.finished}")
+    found = best_of(state)
+    if found is None:
+        say("no trial reported a finite value; hpo-pipe trials shows what became of them")
+    else:
+        say(f"best: {best_line(state, found)}")
+        print_lines([f"{name}={plain(value)}" for name, value in found.params.items()])
+    example = found.number if found else 0
+    say(f"\nThe study lies at {study.url}. Next:")
+    say(f"  hpo-pipe status {study.url}")
+    say(f"  hpo-pipe trials {study.url} --sort value")
+    say(f"  hpo-pipe why {study.url} {example}")
+    say(
+        f"  hpo-pipe limits {study.url} --trials {2 * max(1, len(state.history.trials))}    and run again, to go on"
+    )
+    return 0

@@ -1,0 +1,150 @@
+"""Creating a study: once, in a proven store, and never over another one."""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from storage_schema.clock import Clock, SystemClock
+from storage_schema.codec import Json, sha256
+from storage_schema.errors import UserError
+from storage_schema.keys import STUDY
+from storage_schema.records import Study
+from storage_schema.store import Blob, Store, create_settled
+from storage_schema.waiting import Patience
+
+if TYPE_CHECKING:
+    from hpo_pipe.study_file.draft import StudyDraft
+
+WRITE_LIMIT_S = 30.0
+_AUTHORS_OWN = ("token", "created_at", "proof")
+"""Fields that differ between two authors of the same study."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creation:
+    """A study that stands."""
+
+    study: Study
+    created: bool
+    """False: it existed already, and is the same."""
+    sha256: str
+    """Of ``study.json``."""
+
+
+def drafted(definition: str | Path | Mapping[str, Any]) -> StudyDraft:
+    """Read a study file, or a mapping with what one would hold; raises StudyFileError."""
+    from hpo_pipe import study_file
+
+    if isinstance(definition, Mapping):
+        return study_file.read_study_mapping(definition)
+    return study_file.read_study_file(Path(definition))
+
+
+def create(
+    store: Store,
+    draft: StudyDraft,
+    *,
+    seed: int | None = None,
+    say: Callable[[str], object] = lambda _: None,
+    clock: Clock | None = None,
+) -> Creation:
+    """Create the study of `draft` in `store`, or find that the same study stands there.
+
+    Args:
+        store: where it is to lie; proved before it is trusted.
+        draft: the study file as read.
+        seed: overrides the draft's; without either it is drawn.
+        say: told the draft's notes.
+        clock: this machine's clock if None.
+
+    Raises:
+        UserError: a different study stands there; the message names the differences.
+        StoreRefused: the store does not keep a rule that safety rests on.
+    """
+    from hpo_pipe.study_file.draft import default_timing
+
+    clock = clock or SystemClock()
+    draft = draft if seed is None else replace(draft, seed=seed)
+    for note in draft.notes:
+        say(f"note: {note}")
+    found = store.get(STUDY)
+    if isinstance(found, Blob):
+        return _standing(store, found.data, draft)
+    study = draft.study(
+        token=secrets.token_hex(16),
+        created_at=clock.now(),
+        seed=secrets.randbelow(2**32),
+        proof=_proof(store),
+        timing=default_timing(store.url),
+    )
+    patience = Patience(clock, random.Random(), limit_s=WRITE_LIMIT_S)  # noqa: S311 (jitter)
+    settled = create_settled(store, STUDY, study.to_bytes(), wait=patience)
+    if not settled.mine:
+        return _standing(store, settled.data, draft)
+    return Creation(study=study, created=True, sha256=sha256(settled.data))
+
+
+def _proof(store: Store) -> Json:
+    from storage_schema.store.proof import prove
+
+    proof = prove(store)
+    proof.demand()
+    found: Json = proof.to_json()
+    return found
+
+
+def _standing(store: Store, data: bytes, draft: StudyDraft) -> Creation:
+    there = Study.from_bytes(data)
+    wanted = draft.study(
+        token=there.token,
+        created_at=there.created_at,
+        seed=there.seed,
+        proof=there.proof,
+        timing=there.timing,
+    )
+    found = list(differences(json.loads(there.to_bytes()), json.loads(wanted.to_bytes())))
+    if found:
+        lines = "\n".join(f"  {line}" for line in found)
+        raise UserError(
+            f"{store.url} holds a different study {there.name!r}:\n{lines}\n"
+            f"  name another URL, or change limits with hpo-pipe limits {store.url}"
+        )
+    return Creation(study=there, created=False, sha256=sha256(data))
+
+
+def differences(there: Json, here: Json, path: str = "") -> Iterator[str]:
+    """Yield a line for each field that differs; `there` is the stored study, `here` the wanted one, as JSON."""
+    if path in _AUTHORS_OWN:
+        return
+    there_map, here_map = _named(there), _named(here)
+    if there_map is None or here_map is None:
+        if there != here:
+            yield f"{path}: {_shown(there)} there, {_shown(here)} in the study file"
+        return
+    for name in dict.fromkeys([*there_map, *here_map]):
+        below = f"{path}.{name}" if path else str(name)
+        yield from differences(there_map.get(name), here_map.get(name), below)
+
+
+def _named(value: Json) -> Mapping[str, Json] | None:
+    """Return an object, or a list of named objects, by name; None for what is compared whole."""
+    if isinstance(value, dict):
+        return value
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(v, dict) and isinstance(v.get("name"), str) for v in value)
+    ):
+        return {v["name"]: v for v in value}
+    return None
+
+
+def _shown(value: Json) -> str:
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."
