@@ -8,6 +8,7 @@ kept in ``__post_init__``, which raises :class:`Refused`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, field, fields
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -26,6 +27,10 @@ class Refused(ValueError):
         self.name = name
         self.found = found
         self.allowed = allowed
+
+
+class Seconds(float):
+    """A duration: seconds as a number, or a text such as ``90s``, ``15min``, ``2h``, ``1d``."""
 
 
 def option(
@@ -121,7 +126,9 @@ def _converted(found: Json, hint: Any, declared: Field[Any]) -> Any:
         value = _READERS[kind](found) if kind in _READERS else None
         if value is not None and _within(value, declared):
             return value
-    raise Refused(declared.name, found, _wanted(hint, declared))
+    allowed = declared.metadata.get("allowed") or ()
+    guess = nearest(found, allowed) if isinstance(found, str) else ""
+    raise Refused(declared.name, found, _wanted(hint, declared) + guess)
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:
@@ -163,7 +170,17 @@ def _number(found: Json) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _seconds(found: Json) -> Seconds | None:
+    match = _DURATION.fullmatch(found.strip()) if isinstance(found, str) else None
+    number = _number(float(match[1]) * _SECONDS[match[2] or "s"]) if match else _number(found)
+    return None if number is None else Seconds(number)
+
+
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{0,9})?)\s*(s|min|m|h|d)?")
+_SECONDS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
 _READERS: dict[Any, Callable[[Json], Any]] = {
+    Seconds: _seconds,
     int: _integer,
     float: _number,
     bool: lambda found: found if isinstance(found, bool) else None,
@@ -172,6 +189,7 @@ _READERS: dict[Any, Callable[[Json], Any]] = {
     dict: lambda found: dict(found) if isinstance(found, Mapping) else None,
 }
 _WORDS: dict[Any, str] = {
+    Seconds: "seconds or a duration like 90s, 15min, 2h or 1d",
     int: "an integer",
     float: "a number",
     bool: "true or false",

@@ -16,7 +16,8 @@ SCHEDULERS: dict[str, type[Any]] = {
 }
 """Name to class; called with its ``Options``. Others come in as entry points ``hpo_pipe.schedulers``.
 
-A class says with ``needs_resource`` whether it compares trials below the greatest resource.
+A class says with ``needs_resource`` whether it compares trials below the greatest resource, and may have a static
+``check(options, rungs)`` that raises Refused; an option ``eta`` is filled in from the study's resource.
 """
 
 GROUP = "hpo_pipe.schedulers"

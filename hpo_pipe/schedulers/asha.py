@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpo_pipe.options import option
+from hpo_pipe.options import Refused, option
 from hpo_pipe.rungs import bracket_of, bracket_shares
 from hpo_pipe.view import Move, Promote, Sample, View
 
@@ -32,6 +32,12 @@ class AshaScheduler:
     def __init__(self, options: Options) -> None:
         self._eta = options.eta
         self._brackets = options.brackets
+
+    @staticmethod
+    def check(options: Options, rungs: tuple[int, ...]) -> None:
+        """Raise Refused where the options do not go with the study's rungs."""
+        if options.brackets > len(rungs):
+            raise Refused("brackets", options.brackets, f"at most {len(rungs)}, the number of rungs")
 
     def next_move(self, view: View) -> Move | None:
         """Return the promotion from the highest rung that has one, else a new trial."""

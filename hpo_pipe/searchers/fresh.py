@@ -2,58 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hpo_pipe.searchers.tried import Tried, tried
 from hpo_pipe.space import Space
-from hpo_pipe.view import View
+from hpo_pipe.view import Suggestion, View
 from storage_schema.codec import Json
+from storage_schema.errors import ProtocolViolation
 
 MAX_TRIES = 50
 
 
 def fresh(
-    view: View, number: int, points: Iterable[NDArray[np.float64]], purpose: str
-) -> dict[str, Json] | None:
-    """Return the first configuration among `points` that is new, or None where all have been tried.
+    view: View, number: int, origin: str, point: NDArray[np.float64] | None = None, reason: str = ""
+) -> Suggestion | None:
+    """Return the configuration at `point` if it is new, else a random new one; None where all have been tried.
 
-    After the given points, uniform ones are drawn, :data:`MAX_TRIES` in all; then a countable space is walked
+    After the given point, uniform ones are drawn, :data:`MAX_TRIES` in all; then a countable space is walked
     through from a random place, so that nothing is proposed twice while something is left. A space that is not
     countable but nearly so (a range of a few doubles) may repeat itself.
 
     Args:
         view: the study.
         number: the trial to be, which keys the draws.
-        points: vectors of shape (d,).
-        purpose: names the stream of draws.
+        origin: the searcher's name; it names the stream of draws too.
+        point: a vector of shape (d,) in [0, 1].
+        reason: why that point.
     """
     space, known = view.space, tried(view.history, view.space)
     if space.size is not None and len(known) >= space.size:
         return None
-    rng = view.rng(purpose, number)
     parameters: dict[str, Json] = {}
-    for _, point in zip(range(MAX_TRIES), _then_uniform(points, rng, len(space.dimensions)), strict=False):
+    if point is not None:
         parameters = space.decode(point)
         if space.identity(parameters) not in known:
-            return parameters
-    return parameters if space.size is None else _next_untried(space, space.size, known, rng)
+            return Suggestion(parameters=parameters, origin=origin, reason=reason)
+    rng = view.rng(origin, number)
+    for _ in range(MAX_TRIES - (point is not None)):
+        parameters = space.decode(rng.random(len(space.dimensions)))
+        if space.identity(parameters) not in known:
+            break
+    else:
+        if space.size is not None:
+            parameters = _next_untried(space, space.size, known, rng)
+    drawn = "drawn at random" if point is None else f"drawn at random, as {reason} was tried already"
+    return Suggestion(parameters=parameters, origin=origin, reason=drawn)
 
 
-def _then_uniform(
-    points: Iterable[NDArray[np.float64]], rng: np.random.Generator, d: int
-) -> Iterable[NDArray[np.float64]]:
-    yield from points
-    while True:
-        yield rng.random(d)
-
-
-def _next_untried(space: Space, size: int, known: Tried, rng: np.random.Generator) -> dict[str, Json] | None:
+def _next_untried(space: Space, size: int, known: Tried, rng: np.random.Generator) -> dict[str, Json]:
     start = min(int(rng.random() * size), size - 1)
     for step in range(len(known) + 1):
         parameters = space.configuration((start + step) % size)
         if space.identity(parameters) not in known:
             return parameters
-    return None
+    raise ProtocolViolation("a countable space was walked through and nothing untried was found")

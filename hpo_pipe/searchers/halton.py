@@ -31,12 +31,8 @@ class HaltonSearcher:
         """Return point `number` of the sequence; where that configuration was tried already, a random one."""
         d = len(view.space.dimensions)
         scramble = int(view.rng("halton-scramble", 0).integers(0, 2**62))
-        points = (_block(number // BLOCK, d, scramble)[number % BLOCK],) if d else ()
-        parameters = fresh(view, number, points, "halton")
-        if parameters is None:
-            return None
-        reason = f"point {number} of a scrambled Halton sequence"
-        return Suggestion(parameters=parameters, origin="halton", reason=reason)
+        point = _block(number // BLOCK, d, scramble)[number % BLOCK] if d else None
+        return fresh(view, number, "halton", point, f"point {number} of a scrambled Halton sequence")
 
 
 @lru_cache(maxsize=8)

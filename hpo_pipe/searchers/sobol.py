@@ -31,12 +31,8 @@ class SobolSearcher:
         """Return point `number` of the sequence; where that configuration was tried already, a random one."""
         d = len(view.space.dimensions)
         scramble = int(view.rng("sobol-scramble", 0).integers(0, 2**62))
-        points = (sobol_point(number, d, scramble),) if d else ()
-        parameters = fresh(view, number, points, "sobol")
-        if parameters is None:
-            return None
-        reason = f"point {number} of a scrambled Sobol sequence"
-        return Suggestion(parameters=parameters, origin="sobol", reason=reason)
+        point = sobol_point(number, d, scramble) if d else None
+        return fresh(view, number, "sobol", point, f"point {number} of a scrambled Sobol sequence")
 
 
 def sobol_point(number: int, d: int, scramble: int) -> NDArray[np.float64]:

@@ -1,0 +1,98 @@
+"""``[algorithm]``: a scheduler, a searcher, and the options of both in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from hpo_pipe import schedulers, searchers
+from hpo_pipe.options import Refused, mistake, read_options, unknown_names
+from hpo_pipe.registry import find, registered
+from hpo_pipe.rungs import levels
+from hpo_pipe.study_file.tables import ResourceTable
+from storage_schema.codec import Json
+from storage_schema.errors import StudyFileError, nearest
+from storage_schema.records import Resource
+
+KEY = "algorithm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Algorithm:
+    """What the table comes to, options written out, and the rungs that follow from it."""
+
+    scheduler: Json
+    searcher: Json
+    resource: Resource | None
+
+
+def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> Algorithm:
+    """Return the algorithm. By default ASHA with a resource, no early stopping without; Sobol.
+
+    Raises:
+        StudyFileError: an unknown name or option, or a scheduler that needs a resource where there is none.
+    """
+    given = _table(found, where)
+    scheduler_name = given.pop("scheduler", "asha" if resource else "none")
+    searcher_name = given.pop("searcher", "sobol")
+    scheduler = find(schedulers.GROUP, schedulers.SCHEDULERS, scheduler_name, where, f"{KEY}.scheduler")
+    searcher = find(searchers.GROUP, searchers.SEARCHERS, searcher_name, where, f"{KEY}.searcher")
+    if resource is None and scheduler.needs_resource:
+        allowed = (
+            "none, because there is no [resource] that trials could be compared at; [resource] needs max"
+        )
+        raise mistake(where, f"{KEY}.scheduler", scheduler_name, allowed)
+    scheduler_names = _names(scheduler) - {"eta"}
+    known = ["scheduler", "searcher", *sorted(scheduler_names | _names(searcher))]
+    if lines := unknown_names(given, known, where, KEY):
+        hint = "; eta belongs to [resource]" if "eta" in given else ""
+        raise StudyFileError("\n".join(lines) + hint)
+    eta = {"eta": resource.eta} if resource and "eta" in _names(scheduler) else {}
+    own = eta | {name: value for name, value in given.items() if name in scheduler_names}
+    scheduling = read_options(scheduler.Options, own, where, KEY)
+    own = {name: value for name, value in given.items() if name in _names(searcher)}
+    searching = read_options(searcher.Options, own, where, KEY)
+    rungs = _rungs(resource, scheduler)
+    _check(scheduler, scheduling, rungs.rungs if rungs else (1,), where)
+    return Algorithm(
+        scheduler={"name": scheduler_name, **asdict(scheduling)},
+        searcher={"name": searcher_name, **asdict(searching)},
+        resource=rungs,
+    )
+
+
+def _table(found: Json, where: str) -> dict[str, Json]:
+    """Return the table; a bare name is that of a scheduler or a searcher."""
+    if found is None:
+        return {}
+    if isinstance(found, Mapping):
+        return dict(found)
+    known_schedulers = registered(schedulers.GROUP, schedulers.SCHEDULERS)
+    known_searchers = registered(searchers.GROUP, searchers.SEARCHERS)
+    known = sorted([*known_schedulers, *known_searchers])
+    if not isinstance(found, str) or found not in known:
+        guess = nearest(found, known) if isinstance(found, str) else ""
+        raise mistake(where, KEY, found, f"a table, or one of {', '.join(known)}{guess}")
+    return {"scheduler" if found in known_schedulers else "searcher": found}
+
+
+def _names(algorithm: type[Any]) -> set[str]:
+    return {f.name for f in fields(algorithm.Options)}
+
+
+def _rungs(resource: ResourceTable | None, scheduler: type[Any]) -> Resource | None:
+    if resource is None:
+        return None
+    low, high = resource.min, resource.max
+    rungs = levels(low, high, resource.eta) if scheduler.needs_resource else (high,)
+    return Resource(name=resource.name, min=low, max=high, rungs=rungs)
+
+
+def _check(scheduler: type[Any], options: Any, rungs: tuple[int, ...], where: str) -> None:
+    check = getattr(scheduler, "check", None)
+    try:
+        if check is not None:
+            check(options, rungs)
+    except Refused as refused:
+        raise mistake(where, f"{KEY}.{refused.name}", refused.found, refused.allowed) from None

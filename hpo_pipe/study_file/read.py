@@ -1,0 +1,176 @@
+"""From a study file's tables to a draft. All sections are read before anything is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import TypeVar
+
+from hpo_pipe.options import mistake, read_options, together
+from hpo_pipe.space import Space
+from hpo_pipe.study_file.algorithm import Algorithm, read_algorithm
+from hpo_pipe.study_file.draft import StudyDraft
+from hpo_pipe.study_file.program import read_program
+from hpo_pipe.study_file.tables import LimitsTable, MetricTable, ResourceTable, StudyTable, WorkerTable
+from storage_schema.codec import Json
+from storage_schema.errors import StudyFileError, UserError
+from storage_schema.keys import checked_study_name
+from storage_schema.records import Limits, Metric
+
+DEFAULT_TRIALS = 100
+MAX_METRICS = 100
+_T = TypeVar("_T")
+
+
+def read_tables(raw: Mapping[str, Json], where: str, notes: tuple[str, ...] = ()) -> StudyDraft:
+    """Read the tables of a study file.
+
+    Args:
+        raw: what the file holds.
+        where: the file's name, for errors, and for the study's name where it has none.
+        notes: sentences that go along.
+
+    Raises:
+        StudyFileError: with one line for each mistake.
+    """
+    lines: list[str] = []
+
+    def attempt(read: Callable[[], _T]) -> _T | None:
+        try:
+            return read()
+        except StudyFileError as error:
+            lines.append(str(error))
+            return None
+
+    whole = attempt(lambda: read_options(StudyTable, raw, where, ""))
+    table = whole or _what_is_there(raw)
+    name = attempt(lambda: _name(table, where))
+    metrics = attempt(lambda: _metrics(table.metric, where))
+    space = attempt(lambda: _space(table.parameters, where))
+    resource_ok = (resource := attempt(lambda: _resource(table.resource, where))) or table.resource is None
+    algorithm = attempt(lambda: read_algorithm(table.algorithm, resource, where)) if resource_ok else None
+    limits = attempt(lambda: _limits(table.limits, algorithm, where))
+    worker = attempt(lambda: read_options(WorkerTable, _or_empty(table.worker), where, "worker"))
+    names = space.names if space else _parameter_names(table.parameters)
+    program = attempt(lambda: read_program(table, metrics or (), names, where)) if whole else None
+    enqueued = attempt(lambda: _enqueued(table.enqueue, space, where)) if space else ()
+    if lines:
+        raise StudyFileError("\n".join(lines))
+    assert name and metrics and space and algorithm and limits and worker and program is not None
+    if limits == Limits():
+        limits = Limits(trials=DEFAULT_TRIALS)
+        notes = (*notes, f"no limit is set: the study ends after {DEFAULT_TRIALS} trials ([limits] trials)")
+    return StudyDraft(
+        where=where,
+        name=name,
+        program=program,
+        metrics=tuple(Metric(name=m.name, goal=m.goal) for m in metrics),
+        space=space,
+        resource=algorithm.resource,
+        scheduler=algorithm.scheduler,
+        searcher=algorithm.searcher,
+        limits=limits,
+        retries=worker.retries,
+        max_attempts=worker.max_attempts,
+        timing=worker.timing(),
+        enqueued=enqueued or (),
+        seed=table.seed,
+        notes=notes,
+    )
+
+
+def cleaned_name(text: str) -> str:
+    """Return a study name made of `text`: what is not allowed becomes a dash."""
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:63] or "study"
+
+
+def _what_is_there(raw: Mapping[str, Json]) -> StudyTable:
+    """Return the tables of a file with wrong names or values at its top, so that one mistake does not hide others."""
+    tables = ("metric", "parameters", "resource", "algorithm", "limits", "worker", "environment", "enqueue")
+    return StudyTable(**{name: raw.get(name) for name in tables})
+
+
+def _name(table: StudyTable, where: str) -> str:
+    if table.name is None:
+        return cleaned_name(PurePath(where).stem)
+    try:
+        return checked_study_name(table.name)
+    except UserError as error:
+        raise StudyFileError(f"{where}: name: {error}") from None
+
+
+def _metrics(found: Json, where: str) -> tuple[MetricTable, ...]:
+    if found is None:
+        raise StudyFileError(f'{where}: metric is missing, expected a table: [metric] with name = "val_loss"')
+    tables = found if isinstance(found, list) else [found]
+    if not 1 <= len(tables) <= MAX_METRICS:
+        raise mistake(where, "metric", found, f"1 to {MAX_METRICS} metrics")
+    keys = [f"metric[{place}]" if isinstance(found, list) else "metric" for place in range(len(tables))]
+    metrics = tuple(read_options(MetricTable, t, where, k) for t, k in zip(tables, keys, strict=True))
+    names = [m.name for m in metrics]
+    if len(set(names)) < len(names):
+        raise mistake(where, "metric", names, "different names")
+    return metrics
+
+
+def _space(found: Json, where: str) -> Space:
+    if not isinstance(found, Mapping) or not found:
+        if found is not None and found != {}:
+            raise mistake(where, "parameters", found, "a table with one line per parameter")
+        example = 'lr = { type = "float", min = 1e-4, max = 1e-1, log = true }'
+        raise StudyFileError(
+            f"{where}: parameters are missing, expected [parameters] with lines like {example}"
+        )
+    lists = [name for name, value in found.items() if isinstance(value, list)]
+    if lists:
+        allowed = (
+            '{ type = "categorical", values = [...] } for a choice, { type = "constant", value = [...] } else'
+        )
+        together(mistake(where, f"parameters.{name}", found[name], allowed) for name in lists)
+    tables = [
+        {**(value if isinstance(value, Mapping) else {"type": "constant", "value": value}), "name": name}
+        for name, value in found.items()
+    ]
+    return Space.from_json(tables, where)
+
+
+def _parameter_names(found: Json) -> tuple[str, ...]:
+    return tuple(map(str, found)) if isinstance(found, Mapping) else ()
+
+
+def _resource(found: Json, where: str) -> ResourceTable | None:
+    return None if found is None else read_options(ResourceTable, found, where, "resource")
+
+
+def _limits(found: Json, algorithm: Algorithm | None, where: str) -> Limits:
+    table = read_options(LimitsTable, _or_empty(found), where, "limits")
+    first = algorithm.resource.rungs[0] if algorithm and algorithm.resource else 1
+    if table.total_resource is not None and table.total_resource < first:
+        allowed = f"at least {first}, which the first trial needs"
+        raise mistake(where, "limits.total_resource", table.total_resource, allowed)
+    return Limits(
+        trials=table.trials,
+        total_resource=table.total_resource,
+        wall_s=None if table.wall_time is None else float(table.wall_time),
+        gpu_hours=table.gpu_hours,
+        target=table.target,
+    )
+
+
+def _enqueued(found: Json, space: Space, where: str) -> tuple[dict[str, Json], ...]:
+    tables = _or_empty(found) if found is None else found
+    if not isinstance(tables, list | dict) or not all(isinstance(t, Mapping) for t in tables):
+        raise mistake(where, "enqueue", found, "tables of parameters: [[enqueue]]")
+    checked: list[dict[str, Json]] = []
+    for place, table in enumerate(tables):
+        try:
+            checked.append(space.check(table, partial=True))
+        except UserError as error:
+            said = str(error).split("\n")
+            raise StudyFileError("\n".join(f"{where}: enqueue[{place}]: {line}" for line in said)) from None
+    return tuple(checked)
+
+
+def _or_empty(found: Json) -> Json:
+    return {} if found is None else found

@@ -1,0 +1,84 @@
+"""The tables of a study file, as :func:`~hpo_pipe.options.read_options` reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpo_pipe.options import Refused, Seconds, option
+from storage_schema.codec import Json
+from storage_schema.keys import MAX_RESOURCE, MAX_TRIAL
+from storage_schema.records import GOALS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyTable:
+    """The top of the file."""
+
+    name: str | None = None
+    command: Json = None
+    function: str | None = None
+    metric: Json = None
+    parameters: Json = None
+    resource: Json = None
+    algorithm: Json = None
+    limits: Json = None
+    worker: Json = None
+    environment: Json = None
+    enqueue: Json = None
+    seed: int | None = option(None, low=0, high=2**62)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricTable:
+    """``[metric]``, or each ``[[metric]]``: the first one is the objective."""
+
+    name: str
+    goal: str = option("minimize", allowed=GOALS)
+    pattern: str | None = None
+    """Finds the value in what a script prints; one group, around the number."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.name) <= 200 or self.name == "resource":
+            raise Refused("name", self.name, "1 to 200 characters, and not 'resource'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceTable:
+    """``[resource]``."""
+
+    name: str = "epoch"
+    min: int = option(1, low=1, high=MAX_RESOURCE)
+    max: int = option(low=1, high=MAX_RESOURCE)
+    eta: int = option(3, low=2, high=1000)
+
+    def __post_init__(self) -> None:
+        if self.min > self.max:
+            raise Refused("max", self.max, f"an integer of at least min ({self.min})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsTable:
+    """``[limits]``."""
+
+    trials: int | None = option(None, low=1, high=MAX_TRIAL)
+    total_resource: int | None = option(None, low=1, high=2**62)
+    wall_time: Seconds | None = option(None, low=1)
+    gpu_hours: float | None = option(None, low=0)
+    target: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerTable:
+    """``[worker]``."""
+
+    retries: int = option(2, low=0, high=1000)
+    max_attempts: int = option(50, low=1, high=4000)
+    flush: Seconds | None = option(None, low=0.05, high=3600)
+    lease: Seconds | None = option(None, low=0.15, high=86400)
+    tick: Seconds | None = option(None, low=0.05, high=3600)
+    grace: Seconds | None = option(None, low=0, high=3600)
+
+    def timing(self) -> dict[str, float]:
+        """Return the fields of Timing that are set."""
+        given = {"flush_s": self.flush, "lease_s": self.lease, "tick_s": self.tick, "grace_s": self.grace}
+        return {name: float(value) for name, value in given.items() if value is not None}

@@ -1,0 +1,83 @@
+"""The study file that ``hpo-pipe new`` writes: an example that runs through every key."""
+
+from __future__ import annotations
+
+from storage_schema.keys import checked_study_name
+
+_TEMPLATE = """\
+# A study: what is searched, how, and until when. `hpo-pipe run {file} ./{name}` runs it here;
+# `hpo-pipe create {file} s3://bucket/{name}` creates it where many machines can work on it.
+
+name = "{name}"                       # a-z, 0-9, and ._- ; 63 characters
+
+# What is run for each piece of training, in the worker's folder. Never through a shell.
+command = ["python", "train.py"]      # the script learns its parameters from hpo_pipe.trial, or from the command:
+# command = "python train.py --lr {{lr}} --layers {{layers}}"
+# command = ["python", "train.py", "{{args}}"]      # {{args}}: --lr=0.1 --layers=2 ...
+#                                     # also {{args_no_hyphens}} (lr=0.1 ...), {{args_json}}, and {{{{ }}}} for braces
+# function = "train:main"             # instead of a command: one warm process per slot, for trainings of seconds
+
+# seed = 1                            # of all random draws; drawn at creation where it is missing
+
+[metric]                              # what is searched for; more metrics to record: repeat as [[metric]], best first
+name = "val_loss"
+goal = "minimize"                     # or "maximize"
+# pattern = "val_loss: ([0-9.e+-]+)"  # for scripts that only print: one group, around the number
+
+[parameters]
+lr = {{ type = "float", min = 1e-4, max = 1e-1, log = true }}
+dropout = {{ type = "float", min = 0.0, max = 0.5, step = 0.1 }}
+layers = {{ type = "int", min = 1, max = 4 }}                       # log and step as for float
+activation = {{ type = "categorical", values = ["relu", "tanh"] }}  # values without an order
+batch_size = {{ type = "ordinal", values = [32, 64, 128] }}         # values in their order
+nesterov = {{ type = "bool" }}
+momentum = 0.9                                                    # a constant
+# grid_points = 5 in a float or int says how many values a grid search tries
+
+[resource]                            # what training is paid in; leave it out if trials cannot be paused
+name = "epoch"
+min = 1                               # trials are compared after 1, 3, 9 and 27 epochs ...
+max = 27
+eta = 3                               # ... and the best third of each level trains on
+
+[algorithm]
+scheduler = "asha"                    # or "none": every trial trains to max
+searcher = "sobol"                    # or "random", "halton", "grid"
+brackets = 1                          # asha: start some trials at higher levels, where low ones mislead
+# shuffle = true                      # grid: in random order
+
+[limits]                              # the study ends at the first one that is reached; 100 trials if none is set
+trials = 100
+# total_resource = 5000               # epochs of all trials together
+# wall_time = "12h"                   # s, min, h, d
+# gpu_hours = 50
+# target = 0.05                       # end when the metric is at least this good
+
+# [worker]
+# retries = 2                         # how often a failed piece of training is tried again
+# max_attempts = 50                   # interruptions included
+# flush = "60s"                       # metrics and heartbeats reach the store this often (folder: 2 s)
+# lease = "240s"                      # a worker that is silent for this long has lost its work (folder: 20 s)
+# tick = "10s"                        # how often a coordinator looks (folder: 1 s)
+# grace = "30s"                       # between asking a trial to stop and killing it
+
+# [environment]
+# OMP_NUM_THREADS = "1"
+
+# [[enqueue]]                         # tried first; missing parameters are chosen by the searcher
+# lr = 0.01
+# layers = 2
+"""
+
+
+def study_template(name: str, file: str = "study.toml") -> str:
+    """Return a commented study file in TOML.
+
+    Args:
+        name: the study's name.
+        file: what it will be called, for the commands in its comments.
+
+    Raises:
+        UserError: a name that studies must not have.
+    """
+    return _TEMPLATE.format(name=checked_study_name(name), file=file)
