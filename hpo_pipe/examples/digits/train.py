@@ -106,7 +106,7 @@ def main() -> None:
     network = Network(sizes, p["activation"], trial.seed)
     if saved := trial.checkpoint:
         network.load(saved / "network.npz")
-    for epoch in trial.steps():  # 0, 1, 2, ...
+    for epoch in trial.steps(27):  # 0, 1, 2, ...; under a worker, as far as it wants
         order = np.random.default_rng([trial.seed, 1 + epoch]).permutation(len(labels))
         for start in range(0, len(order), p["batch_size"]):
             batch = order[start : start + p["batch_size"]]
