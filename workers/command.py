@@ -15,18 +15,22 @@ MANY = {"args": "--{}={}", "args_no_hyphens": "{}={}"}
 """Specials that must be an argument of their own: one argument per parameter comes of them."""
 ARGS_JSON = "args_json"
 """All parameters as one JSON object."""
+ENVVAR = "envvar:"
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
-def rendered(command: Sequence[str], parameters: Mapping[str, Json]) -> list[str]:
+def rendered(
+    command: Sequence[str], parameters: Mapping[str, Json], environment: Mapping[str, str]
+) -> list[str]:
     """Fill a command template in.
 
     ``{name}`` becomes the parameter's value: floats so that they read back exactly, ints plain, texts as they are,
     ``true``, ``false`` and ``null`` as JSON has them, lists and objects as JSON. ``{{`` and ``}}`` are braces.
-    ``{args}``, ``{args_no_hyphens}`` and ``{args_json}`` stand for all parameters, unless one is called so.
+    ``{args}``, ``{args_no_hyphens}`` and ``{args_json}`` stand for all parameters, unless one is called so;
+    ``{envvar:NAME}`` for a variable of the trial's environment.
 
     Raises:
-        UserError: an unknown name, a lone brace, or a value that no argument can hold.
+        UserError: an unknown name or variable, a lone brace, or a value that no argument can hold.
     """
     arguments: list[str] = []
     for template in command:
@@ -34,7 +38,7 @@ def rendered(command: Sequence[str], parameters: Mapping[str, Json]) -> list[str
         if template == f"{{{special}}}" and special in MANY and special not in parameters:
             arguments += [MANY[special].format(name, value_text(value)) for name, value in parameters.items()]
         else:
-            arguments.append(_filled(template, parameters))
+            arguments.append(_filled(template, parameters, environment))
     for argument in arguments:
         if "\0" in argument:
             raise UserError(f"command: an argument holds a NUL character: {argument[:60]!r}")
@@ -70,7 +74,7 @@ def executable(name: str, environment: Mapping[str, str], workdir: Path) -> str:
     raise UserError(f"command: {name!r} is not found on PATH{in_workdir}")
 
 
-def _filled(template: str, parameters: Mapping[str, Json]) -> str:
+def _filled(template: str, parameters: Mapping[str, Json], environment: Mapping[str, str]) -> str:
     def piece(match: re.Match[str]) -> str:
         text, name = match[0], match[1]
         if text in ("{{", "}}"):
@@ -81,6 +85,11 @@ def _filled(template: str, parameters: Mapping[str, Json]) -> str:
             return value_text(parameters[name])
         if name == ARGS_JSON:
             return value_text(dict(parameters))
+        if name.startswith(ENVVAR):
+            variable = name.removeprefix(ENVVAR)
+            if variable not in environment:
+                raise UserError(f"command: {template!r}: the worker's environment has no {variable}")
+            return environment[variable]
         if name in MANY:
             raise UserError(f"command: {{{name}}} must be an argument of its own, found {template!r}")
         allowed = [*parameters, *MANY, ARGS_JSON]

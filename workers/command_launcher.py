@@ -37,9 +37,9 @@ class CommandLauncher:
 
     def start(self, trial_file: TrialFile, folder: Path, gpus: tuple[str, ...]) -> AttemptProcess:
         """Write the trial file and start the command; raises UserError or OSError."""
-        arguments = rendered(self._program.command, trial_file.parameters)
         path = prepared(trial_file, folder)
         variables = environment(self._user_environment, self._program, path, gpus)
+        arguments = rendered(self._program.command, trial_file.parameters, variables)
         arguments[0] = executable(arguments[0], variables, self._workdir)
         feedback = Feedback(trial_file, self._patterns, self._now)
         pump = Pump(trial_file.spec)

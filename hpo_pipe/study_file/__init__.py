@@ -12,7 +12,7 @@ from hpo_pipe.study_file.template import study_template
 from hpo_pipe.study_file.wandb import from_sweep, is_sweep
 from storage_schema.codec import Json
 
-__all__ = ["StudyDraft", "default_timing", "read_study_file", "read_study_tables", "study_template"]
+__all__ = ["StudyDraft", "default_timing", "read_study_file", "read_study_mapping", "study_template"]
 
 
 def read_study_file(path: str | Path) -> StudyDraft:
@@ -21,10 +21,10 @@ def read_study_file(path: str | Path) -> StudyDraft:
     Raises:
         StudyFileError: with one line for each mistake: file, key, what was found, what is allowed.
     """
-    return read_study_tables(load(Path(path)), str(path))
+    return read_study_mapping(load(Path(path)), str(path))
 
 
-def read_study_tables(tables: Mapping[str, Json], where: str = "study") -> StudyDraft:
+def read_study_mapping(tables: Mapping[str, Json], where: str = "study") -> StudyDraft:
     """Read what a study file would hold.
 
     Args:

@@ -13,7 +13,8 @@ from storage_schema.errors import StudyFileError, nearest
 from storage_schema.records import Program
 
 SPECIALS = ("args", "args_no_hyphens", "args_json")
-"""Placeholders for all parameters together; the first two stand alone in an argument."""
+"""Placeholders for all parameters together; the first two stand alone in an argument. There is also
+``{envvar:NAME}``, for a variable of the worker's environment."""
 MAX_ARGUMENTS = 1000
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -67,7 +68,7 @@ def _command(found: Json, names: tuple[str, ...], where: str) -> tuple[str, ...]
 def _check_placeholders(argument: str, names: tuple[str, ...], key: str, where: str) -> None:
     for piece in _PIECE.finditer(argument):
         name = piece[1]
-        if piece[0] in ("{{", "}}") or name in names:
+        if piece[0] in ("{{", "}}") or name in names or _is_variable(name):
             continue
         if name is None:
             raise mistake(where, key, argument, f"a parameter between braces, or {piece[0] * 2} for a brace")
@@ -77,6 +78,12 @@ def _check_placeholders(argument: str, names: tuple[str, ...], key: str, where: 
             raise mistake(where, key, argument, f"{known}, or {{{{ and }}}} for braces")
         if name != "args_json" and argument != piece[0]:
             raise mistake(where, key, argument, f"{{{name}}} as an argument of its own")
+
+
+def _is_variable(name: str | None) -> bool:
+    return (
+        name is not None and name.startswith("envvar:") and bool(_VARIABLE.fullmatch(name[len("envvar:") :]))
+    )
 
 
 def _pattern(pattern: str, where: str) -> str:
