@@ -93,7 +93,9 @@ def unknown_names(given: Iterable[str], known: Iterable[str], where: str, key: s
 
 def mistake(where: str, key: str, found: Json, allowed: str) -> StudyFileError:
     """Return the error that names file, key, what was found and what is allowed."""
-    return StudyFileError(f"{where}: {key} is {shown(found)}, expected {allowed}")
+    return StudyFileError(
+        f"{where}: {key} is {'missing' if found is None else shown(found)}, expected {allowed}"
+    )
 
 
 def together(mistakes: Iterable[StudyFileError]) -> None:

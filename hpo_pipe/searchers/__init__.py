@@ -19,7 +19,10 @@ SEARCHERS: dict[str, type[Any]] = {
     "sobol": SobolSearcher,
     "halton": HaltonSearcher,
 }
-"""Name to class; called with its ``Options`` and the space. Others come in as entry points ``hpo_pipe.searchers``."""
+"""Name to class; called with its ``Options`` and the space. Others come in as entry points ``hpo_pipe.searchers``.
+
+A class with ``finite = True`` comes to an end by itself: its studies need no limit.
+"""
 
 GROUP = "hpo_pipe.searchers"
 

@@ -18,6 +18,8 @@ ROUNDS = 4
 class GridSearcher:
     """Combinations in mixed-radix order, the last parameter fastest; or shuffled."""
 
+    finite = True
+
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Options:
         """How the grid is walked through."""

@@ -25,6 +25,8 @@ class Algorithm:
     scheduler: Json
     searcher: Json
     resource: Resource | None
+    finite: bool
+    """Whether the searcher comes to an end by itself."""
 
 
 def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> Algorithm:
@@ -59,6 +61,7 @@ def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> A
         scheduler={"name": scheduler_name, **asdict(scheduling)},
         searcher={"name": searcher_name, **asdict(searching)},
         resource=rungs,
+        finite=getattr(searcher, "finite", False),
     )
 
 

@@ -58,7 +58,7 @@ def read_tables(raw: Mapping[str, Json], where: str, notes: tuple[str, ...] = ()
     if lines:
         raise StudyFileError("\n".join(lines))
     assert name and metrics and space and algorithm and limits and worker and program is not None
-    if limits == Limits():
+    if limits == Limits() and not algorithm.finite:
         limits = Limits(trials=DEFAULT_TRIALS)
         notes = (*notes, f"no limit is set: the study ends after {DEFAULT_TRIALS} trials ([limits] trials)")
     return StudyDraft(

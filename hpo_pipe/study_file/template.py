@@ -14,7 +14,7 @@ name = "{name}"                       # a-z, 0-9, and ._- ; 63 characters
 command = ["python", "train.py"]      # the script learns its parameters from hpo_pipe.trial, or from the command:
 # command = "python train.py --lr {{lr}} --layers {{layers}}"
 # command = ["python", "train.py", "{{args}}"]      # {{args}}: --lr=0.1 --layers=2 ...
-#                                     # also {{args_no_hyphens}} (lr=0.1 ...), {{args_json}}, {{envvar:HOME}}, {{{{ }}}} for braces
+# # also {{args_no_hyphens}} (lr=0.1 ...), {{args_json}}, {{envvar:HOME}}, and {{{{ and }}}} for braces
 # function = "train:main"             # instead of a command: one warm process per slot, for trainings of seconds
 
 # seed = 1                            # of all random draws; drawn at creation where it is missing

@@ -52,7 +52,7 @@ def _parameter(given: Json, where: str, key: str) -> Json:
     for later, what in (("parameters", "nested parameters"), ("probabilities", "probabilities of values")):
         if later in given:
             raise StudyFileError(f"{where}: {key}.{later}: {what} are not part of this version of hpo-pipe")
-    kind = given.get("distribution", _guessed(given, where, key))
+    kind = given["distribution"] if "distribution" in given else _guessed(given, where, key)
     if kind in _NEVER:
         raise mistake(where, f"{key}.distribution", kind, f"one of {', '.join(_READERS)}")
     if kind not in _READERS:
