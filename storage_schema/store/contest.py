@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
-from storage_schema.errors import HpoPipeError
+from storage_schema.errors import HpoPipeError, StoreUnavailable
 from storage_schema.keys import log_key
-from storage_schema.store import Blob, create_settled, open_store
+from storage_schema.store import Blob, Store, create_settled, open_store
 
 TRIES = 50
 """Of one contender for one key, while answers get lost."""
@@ -77,12 +77,21 @@ def _up_to_a_limit(failed: int) -> None:
         raise HpoPipeError(f"no answer after {failed} tries")
 
 
+def _standing(store: Store, key: str) -> bytes | None:
+    for failed in range(1, TRIES + 1):
+        try:
+            found = store.get(key)
+            return found.data if isinstance(found, Blob) else None
+        except StoreUnavailable:
+            _up_to_a_limit(failed)
+    return None
+
+
 def _count(url: str, keys: int, reports: list[list[tuple[bool, bytes, bytes]]]) -> Contest:
     store = open_store(url)
     won = orphans = many = torn = 0
     for number in range(keys):
-        found = store.get(log_key(number))
-        stands = found.data if isinstance(found, Blob) else b""
+        stands = _standing(store, log_key(number))
         outcomes = [report[number] for report in reports]
         winners = [bid for mine, bid, _ in outcomes if mine]
         many += len(winners) > 1

@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -49,7 +50,6 @@ class Proxy(LoopbackServer):
         self.seen: list[tuple[str, str, Fault | None]] = []
         """Method, path and fault of every request."""
         self._upstream = urlsplit(upstream).netloc
-        self._mine = threading.local()
         self._lock = threading.Lock()
 
     def count(self, method: str) -> int:
@@ -76,16 +76,14 @@ class Proxy(LoopbackServer):
         return answer
 
     def _pass_on(self, request: Request) -> Answer:
-        if not hasattr(self._mine, "connection"):
-            self._mine.connection = http.client.HTTPConnection(self._upstream, timeout=60)
-        connection = self._mine.connection
-        connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in request.headers.items():
-            if name.lower() not in _HOP | self.strip:
-                connection.putheader(name, value)
-        connection.endheaders(request.body or None)
-        answer = connection.getresponse()
-        body = answer.read()
+        with closing(http.client.HTTPConnection(self._upstream, timeout=60)) as connection:
+            connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in request.headers.items():
+                if name.lower() not in _HOP | self.strip:
+                    connection.putheader(name, value)
+            connection.endheaders(request.body or None)
+            answer = connection.getresponse()
+            body = answer.read()
         headers = {name: value for name, value in answer.getheaders() if name.lower() not in _HOP}
         return Answer(answer.status, headers, body)
 

@@ -1,0 +1,54 @@
+"""Every algorithm that is in a dict keeps the shipped laws."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hpo_pipe.conformance import LAWS, simulated, toy_study
+from hpo_pipe.schedulers import SCHEDULERS
+from hpo_pipe.searchers import SEARCHERS
+from storage_schema.codec import sha256
+from storage_schema.records import Limits
+
+OPTIONS = {"asha": ({}, {"brackets": 3}, {"eta": 2}), "grid": ({}, {"shuffle": True})}
+PAIRS = [
+    pytest.param(
+        {"name": scheduler, **scheduling},
+        {"name": searcher, **searching},
+        id="-".join([scheduler, *map(str, scheduling), searcher, *map(str, searching)]),
+    )
+    for scheduler in SCHEDULERS
+    for scheduling in OPTIONS.get(scheduler, ({},))
+    for searcher in SEARCHERS
+    for searching in OPTIONS.get(searcher, ({},))
+]
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize(("scheduler", "searcher"), PAIRS)
+def test_law(law, scheduler, searcher):
+    law(toy_study(scheduler=scheduler, searcher=searcher, eta=scheduler.get("eta", 3)))
+
+
+def digest_of_all_studies() -> str:
+    """One number for all that every pair of algorithms decides."""
+    text = b""
+    for pair in PAIRS:
+        scheduler, searcher = pair.values
+        study = toy_study(scheduler=scheduler, searcher=searcher, limits=Limits(trials=12))
+        text += b"".join(moment.entry.to_bytes() for moment in simulated(study))
+    return sha256(text)
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1", "4242"])
+def test_other_processes_decide_the_same(hash_seed):
+    code = "from tests.conformance.test_algorithms import digest_of_all_studies as d; print(d())"
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == digest_of_all_studies()
