@@ -205,7 +205,7 @@ def _clipped(u: float) -> float:
 
 def cell(u: float, size: int, log: bool, low: float, step: float) -> int:
     """Return the number of the cell that holds `u`."""
-    if not log:
+    if not log or size == 1:
         return min(max(math.floor(u * size), 0), size - 1)
     bottom, top = _widened(size, low, step)
     index = math.floor((math.exp(bottom + u * (top - bottom)) - low) / step + 0.5)
@@ -215,7 +215,7 @@ def cell(u: float, size: int, log: bool, low: float, step: float) -> int:
 def _middle(index: int, size: int, log: bool, low: float, step: float) -> float:
     """Return where value number `index` lies: the middle of its cell; on a log scale, the value itself."""
     index = min(max(index, 0), size - 1)
-    if not log:
+    if not log or size == 1:
         return (index + 0.5) / size
     bottom, top = _widened(size, low, step)
     return _clipped((math.log(low + index * step) - bottom) / (top - bottom))
