@@ -67,7 +67,7 @@ def create(
         UserError: a different study stands there; the message names the differences.
         StoreRefused: the store does not keep a rule that safety rests on.
     """
-    from hpo_pipe.study_file.draft import default_timing
+    from hpo_pipe.study_file import default_timing
 
     clock = clock or SystemClock()
     draft = draft if seed is None else replace(draft, seed=seed)

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     short_help="Write a commented study file, or a whole example.",
     epilog=examples(
         "hpo-pipe new                              writes study.toml, with every key explained",
-        "hpo-pipe new --name resnet resnet.toml",
+        "hpo-pipe new resnet.toml",
         "hpo-pipe new --example digits digits      a whole example, in the folder digits",
     ),
 )
 @click.argument("path", type=click.Path(path_type=Path), required=False)
-@click.option("--name", default="first", show_default=True, help="The study's name.")
+@click.option("--name", help="The study's name; else the file's.")
 @click.option("--example", metavar="NAME", help="Write a whole example instead: digits.")
-def new(path: Path | None, name: str, example: str | None) -> None:
+def new(path: Path | None, name: str | None, example: str | None) -> None:
     """Write a study file with every key explained, or a whole example. Overwrites nothing."""
     if example is None:
         _write_template(path or Path("study.toml"), name)
@@ -33,12 +33,11 @@ def new(path: Path | None, name: str, example: str | None) -> None:
         _write_example(path or Path(example), example)
 
 
-def _write_template(path: Path, name: str) -> None:
+def _write_template(path: Path, name: str | None) -> None:
     from hpo_pipe.study_file import study_template
-    from storage_schema.keys import checked_study_name
 
     path = path / "study.toml" if path.is_dir() else path
-    _write(path, study_template(checked_study_name(name)).encode())
+    _write(path, study_template(name or path.stem, str(path)).encode())
     print_lines([str(path)])
     say(f"edit it, then: hpo-pipe run {path}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from hpo_pipe.cli.arguments import examples, json_option, url_argument
-from hpo_pipe.cli.output import print_grid, print_json, say
+from hpo_pipe.cli.output import on_terminal, print_grid, print_json, say
 
 
 @click.command(
@@ -45,6 +45,6 @@ def trials(url: str, states: tuple[str, ...], sort: str, limit: int | None, as_j
     if as_json:
         print_json([trial.to_json() for trial in shown])
         return
-    print_grid(trials_grid(state, shown))
+    print_grid(trials_grid(state, shown, exact=not on_terminal()))
     if len(shown) < len(found):
         say(f"{len(found) - len(shown)} more (--limit {limit})")

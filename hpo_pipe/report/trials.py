@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from hpo_pipe.report.state import STATES, StudyState
-from hpo_pipe.report.words import number, plain
+from hpo_pipe.report.words import plain, short
 from storage_schema.codec import Json, finite
 from storage_schema.errors import UserError, nearest
 from storage_schema.history import TrialState
@@ -73,7 +73,7 @@ def trial_of(state: StudyState, trial: TrialState) -> Trial:
         state=state.state_of(trial),
         value=None if value is None else finite(value),
         resource=resource,
-        params=dict(trial.parameters),
+        params=_in_order(state, trial.parameters),
         rung=trial.rung,
         bracket=trial.bracket,
         origin=trial.origin,
@@ -123,8 +123,15 @@ def selected(trials: Iterable[Trial], states: Iterable[str], sort: str, *, minim
     return chosen
 
 
-def trials_grid(state: StudyState, trials: Iterable[Trial]) -> Grid:
-    """Return trials as a table: number, state, value, resource, then one column per parameter."""
+def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> Grid:
+    """Return trials as a table: number, state, value, resource, origin, then one column per parameter.
+
+    Args:
+        state: the study.
+        trials: the rows.
+        exact: floats as they are, for programs; otherwise rounded, for people.
+    """
+    say = plain if exact else short
     found = list(trials)
     names = list(dict.fromkeys(name for trial in found for name in trial.params))
     resource = state.study.resource.name if state.study.resource else "reports"
@@ -132,15 +139,22 @@ def trials_grid(state: StudyState, trials: Iterable[Trial]) -> Grid:
         (
             str(t.number),
             t.state,
-            number(t.value),
+            "-" if t.value is None else say(t.value),
             str(t.resource),
             t.origin,
-            *(plain(t.params[name]) if name in t.params else "-" for name in names),
+            *(say(t.params[name]) if name in t.params else "-" for name in names),
         )
         for t in found
     )
     columns = ("trial", "state", state.study.objective.name, resource, "origin", *names)
     return Grid(columns=columns, rows=rows, right=frozenset((*columns[:1], *columns[2:4], *names)))
+
+
+def _in_order(state: StudyState, parameters: Mapping[str, Json]) -> dict[str, Json]:
+    """Records hold parameters sorted; people wrote them in the order of the space."""
+    names = [str(item.get("name")) for item in state.study.space if isinstance(item, dict)]
+    order = {name: place for place, name in enumerate(names)}
+    return dict(sorted(parameters.items(), key=lambda pair: order.get(pair[0], len(order))))
 
 
 def _reason(trial: TrialState) -> str:

@@ -22,7 +22,7 @@ def why_lines(state: StudyState, trial: TrialState, evidence: Evidence) -> list[
     value = f", {state.study.objective.name} {number(seen.value)}" if seen.value is not None else ""
     lines = [
         f"trial {trial.number}: {seen.state}{value}{_at(state, seen.resource)}",
-        f"  {configuration(trial.parameters)}",
+        f"  {configuration(seen.params)}",
         f"  proposed by {trial.origin}",
         "",
     ]

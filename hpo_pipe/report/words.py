@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 
-from storage_schema.codec import Json, encode
+from storage_schema.codec import Json
 
 
 def number(value: float | None) -> str:
@@ -18,17 +19,28 @@ def number(value: float | None) -> str:
 
 
 def plain(value: Json) -> str:
-    """Return a parameter's value on one line, without quotes around simple text."""
-    if isinstance(value, str):
-        return value if value.isprintable() else encode(value).decode()
-    if isinstance(value, float):
-        return number(value)
-    return encode(value).decode()
+    """Return a parameter's value on one line, exactly, as ``enqueue`` reads it back: JSON, or plain text."""
+    if isinstance(value, str) and value.isprintable() and not _reads_as_json(value):
+        return value
+    return json.dumps(value)
+
+
+def short(value: Json) -> str:
+    """Return a parameter's value for people: floats with six significant digits."""
+    return number(value) if isinstance(value, float) else plain(value)
 
 
 def configuration(parameters: Mapping[str, Json]) -> str:
-    """Return parameters as ``name=value`` pairs, in the form that ``enqueue`` takes."""
-    return " ".join(f"{name}={plain(value)}" for name, value in parameters.items())
+    """Return parameters as ``name=value`` pairs, for people."""
+    return " ".join(f"{name}={short(value)}" for name, value in parameters.items())
+
+
+def _reads_as_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def duration(seconds: float) -> str:
