@@ -38,6 +38,10 @@ def study_url(text: str) -> str:
         return Path(text).expanduser().absolute().as_uri()
     if scheme == "file" and not rest.startswith("/"):
         raise UserError(f"study URL {text!r}: a file URL has three slashes, as in file:///data/studies/first")
+    if not rest.strip("/"):
+        raise UserError(
+            f"study URL {text!r}: names no place, as in s3://bucket/studies/first or file:///data/first"
+        )
     return text.rstrip("/")
 
 

@@ -43,7 +43,7 @@ class LocalStore:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self.root = _root(self.url)
+        self.root = _root(url)
         self._folders = Folders(self.root)
         self._hard_links = True
 

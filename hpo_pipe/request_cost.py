@@ -1,0 +1,83 @@
+"""What a study costs in requests: one formula, its constants, and the list prices of S3.
+
+The constants are counts of requests, by what causes them; the benchmark of requests per trial measures the sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PUT_DOLLARS = 5.0e-6
+LIST_DOLLARS = 5.0e-6
+GET_DOLLARS = 0.4e-6
+"""S3 Standard, us-east-1, list prices; DELETE is free, and so is traffic within a region."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """Numbers of requests by kind; fractions are averages."""
+
+    put: float = 0.0
+    list: float = 0.0
+    get: float = 0.0
+
+    def __add__(self, other: Requests) -> Requests:
+        return Requests(put=self.put + other.put, list=self.list + other.list, get=self.get + other.get)
+
+    def times(self, factor: float) -> Requests:
+        """Return `factor` times as many."""
+        return Requests(put=self.put * factor, list=self.list * factor, get=self.get * factor)
+
+    @property
+    def dollars(self) -> float:
+        """What they cost on S3."""
+        return self.put * PUT_DOLLARS + self.list * LIST_DOLLARS + self.get * GET_DOLLARS
+
+
+PER_SPEC = Requests(
+    put=1.42
+    + 1
+    + 1
+    + 2
+    + 1
+    + 0.3,  # claim, with races lost; done; last segment; checkpoint; output; share of a log entry
+    get=1
+    + 1
+    + 2
+    + 1
+    + 2,  # log entry and last link by the worker; both links and the segment by the coordinator; checkpoint
+    list=0.3,  # chains of the entry
+)
+PER_BUSY_FLUSH = Requests(put=2, get=1)  # heartbeat and metric segment; the look at the next link
+PER_WORKER_FLUSH = Requests(get=1)  # the board, if changed or not
+PER_TICK = Requests(list=1.2, get=0.1)  # heartbeats, and the log's tail now and then
+PER_BUSY_TICK = Requests(put=1, list=1)  # the board; chains of unsettled entries
+
+SPECS_PER_TRIAL = 1.33
+"""Of successive halving with eta 4: 1 + 1/4 + 1/16 + ..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A study as far as requests go."""
+
+    trials: int
+    workers: int
+    hours: float
+    """From the first trial to the last, all workers busy."""
+    flush_s: float = 60.0
+    tick_s: float = 10.0
+
+
+def estimate(work: Workload) -> Requests:
+    """Return the requests of a whole study, with one coordinator."""
+    seconds = work.hours * 3600
+    specs = PER_SPEC.times(work.trials * SPECS_PER_TRIAL)
+    flushes = (PER_BUSY_FLUSH + PER_WORKER_FLUSH).times(work.workers * seconds / work.flush_s)
+    ticks = (PER_TICK + PER_BUSY_TICK).times(seconds / work.tick_s)
+    return specs + flushes + ticks
+
+
+def idle_day(tick_s: float = 10.0) -> Requests:
+    """Return the requests of a coordinator that has nothing to do for 24 hours."""
+    return PER_TICK.times(86_400 / tick_s)
