@@ -1,0 +1,206 @@
+"""``hpo-pipe worker URL``, run as ``python -I -m workers URL``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from storage_schema.errors import (
+    HpoPipeError,
+    NewerFormat,
+    StoreRefused,
+    StoreUnavailable,
+    UserError,
+)
+from storage_schema.records import Program, Study
+from storage_schema.store import open_store
+from workers.assembly import Plan, StudyRefused, assemble, read_study
+from workers.attempt import NotStartable
+from workers.coordinator_process import CoordinatorStarter
+from workers.interruption import Interruption
+from workers.lease import Machine
+from workers.loop import EXIT_FAILED, Ends, Pace
+from workers.scratch import scratch_folder
+from workers.slots import MAX_SLOTS, deal, visible_gpus
+from workers.trial_process import Launcher, make_launcher
+from workers.world import World
+
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 69
+EXIT_CONFIGURATION = 78
+
+_EPILOG = """\b
+Examples:
+  hpo-pipe worker file:///data/studies/digits
+  hpo-pipe worker s3://bucket/studies/resnet --slots 4 --gpus-per-trial 2
+  hpo-pipe worker s3://bucket/studies/resnet --idle-timeout 600 --max-runtime 13800
+  hpo-pipe worker studies/digits -- python train.py --lr {lr}
+
+\b
+SIGTERM, SIGUSR1 and Ctrl-C let the trials save, give back what is held, and end with 75.
+CUDA_VISIBLE_DEVICES names the GPUs that are dealt out; HPO_PIPE_SCRATCH the folder for scratch files.
+
+\b
+Exit codes:
+  0    the study has ended, or there was nothing to do
+  1    failure
+  2    usage error or bad input
+  69   the store could not be reached at the start
+  75   interrupted, or --max-runtime: start it again
+  78   configuration error (study refused, program not found): do not
+  130  Ctrl-C twice
+"""
+
+
+@click.command(
+    name="worker",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.argument("url")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--slots",
+    type=click.IntRange(1, MAX_SLOTS),
+    help="Trials at a time.  [default: one for each GPU, else 1]",
+)
+@click.option("--gpus-per-trial", type=click.IntRange(0), help="[default: all, divided by the slots]")
+@click.option(
+    "--idle-timeout",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="End after so long with nothing to do.",
+)
+@click.option(
+    "--max-runtime",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Give back what is held after so long, and end with 75.",
+)
+@click.option("--drain", is_flag=True, help="End as soon as nothing is claimable and nothing is held.")
+@click.option(
+    "--workdir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    help="Folder that trials run in.  [default: this one]",
+)
+@click.option("--study-sha256", metavar="HEX", help="Run only the study whose study.json has this sha256.")
+@click.option(
+    "--coordinator/--no-coordinator",
+    default=True,
+    help="Start a coordinator's tick when none seems to live.  [default: do]",
+)
+@click.option("--name", help="Part of this worker's id.  [default: the host's name]")
+def worker(
+    url: str,
+    command: tuple[str, ...],
+    slots: int | None,
+    gpus_per_trial: int | None,
+    idle_timeout: float | None,
+    max_runtime: float | None,
+    drain: bool,
+    workdir: Path,
+    study_sha256: str | None,
+    coordinator: bool,
+    name: str | None,
+) -> None:
+    """Train what the study at URL issues, until it has ended.
+
+    With a command behind ``--`` that one is run, instead of the study's own.
+    """
+    world = World(store=open_store(url))
+    study = _with_command(read_study(world, study_sha256), command)
+    environment = dict(os.environ)  # noqa: TID251 (an edge; trials get it as it is)
+    pool = visible_gpus(environment)
+    gpus = deal(pool, slots, gpus_per_trial)
+    interruption = Interruption(world.clock)
+    interruption.install()
+    starter = CoordinatorStarter(world.store.url) if coordinator else None
+    with scratch_folder(environment) as scratch:
+        plan = Plan(
+            machine=_machine(name, len(gpus), len({gpu for slot in gpus for gpu in slot})),
+            gpus=gpus,
+            scratch=scratch,
+            pace=Pace.of(world.store.url),
+            ends=Ends(idle_timeout_s=idle_timeout, max_runtime_s=max_runtime, drain=drain),
+        )
+        ready = assemble(
+            world,
+            study,
+            plan,
+            interruption=interruption,
+            make_launcher=_launchers(study, environment, workdir.resolve()),
+            start_coordinator=starter,
+        )
+        try:
+            status = ready.run()
+        finally:
+            if starter is not None:
+                starter.close()
+    sys.exit(status)
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    try:
+        worker.main(prog_name="hpo-pipe worker")
+    except HpoPipeError as error:
+        for line in str(error).splitlines() or [type(error).__name__]:
+            print(f"hpo-pipe: error: {line}", file=sys.stderr)
+        sys.exit(_status(error))
+
+
+def _status(error: HpoPipeError) -> int:
+    match error:
+        case StudyRefused() | NotStartable() | StoreRefused() | NewerFormat():
+            return EXIT_CONFIGURATION
+        case UserError():
+            return EXIT_USAGE
+        case StoreUnavailable():
+            return EXIT_UNAVAILABLE
+    return EXIT_FAILED
+
+
+def _with_command(study: Study, command: tuple[str, ...]) -> Study:
+    if not command:
+        return study
+    return replace(study, program=replace(study.program, command=command, function=""))
+
+
+def _launchers(study: Study, environment: dict[str, str], workdir: Path) -> Callable[[], Launcher]:
+    program: Program = study.program
+
+    def launcher() -> Launcher:
+        return make_launcher(
+            program,
+            user_environment=environment,
+            workdir=workdir,
+            objective=study.objective.name,
+            grace_s=study.timing.grace_s,
+        )
+
+    return launcher
+
+
+def _machine(name: str | None, slots: int, gpus: int) -> Machine:
+    host = socket.gethostname()[:200]
+    facts = {"system": platform.system(), "machine": platform.machine(), "cpus": str(os.cpu_count() or 0)}
+    return Machine(
+        name=name or host.partition(".")[0],
+        host=host,
+        pid=os.getpid(),
+        slots=slots,
+        gpus=gpus,
+        facts=tuple(sorted(facts.items())),
+    )
+
+
+if __name__ == "__main__":
+    main()

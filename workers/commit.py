@@ -1,0 +1,192 @@
+"""Committing checkpoints: finished folders are found, their files written, their manifest created last (5.5)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storage_schema.codec import sha256
+from storage_schema.errors import ProtocolViolation, UserError
+from storage_schema.keys import CheckpointId, LinkId, checked_file_name, checkpoint_file_key, manifest_key
+from storage_schema.records import CheckpointFile, CheckpointRef, Manifest, SegmentRef
+from storage_schema.store import Store, create_settled
+from workers.segments import at_once
+
+MAX_FILES = 10_000
+MAX_WAITING = 2
+"""Checkpoints that wait for the store; a third one makes the oldest superfluous."""
+
+_FINISHED = re.compile(r"0|[1-9][0-9]{0,9}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Finished:
+    """A checkpoint that the trial has finished and that is not committed yet."""
+
+    resource: int
+    folder: Path
+    found_at: float
+    names: tuple[str, ...]
+    written: list[CheckpointFile] = field(default_factory=list)
+    manifest: Manifest | None = None
+    """Fixed when it is first sent: an uncertain create is repeated with the same bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """A checkpoint of this attempt, with its manifest, and where its files still lie on this machine."""
+
+    id: CheckpointId
+    ref: CheckpointRef
+    manifest: Manifest
+    folder: Path
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.manifest.files)
+
+
+class Commits:
+    """The checkpoints of one attempt.
+
+    Args:
+        store: where they go.
+        claim: whose they are.
+        trial: the trial's number.
+        checkpoint_dir: where the trial leaves finished folders.
+        taken: where they are moved to, so that the trial can use the name again.
+        counts: whether a checkpoint at a resource is of use to this spec.
+        complain: takes what is wrong with a folder, for the user.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        claim: LinkId,
+        *,
+        trial: int,
+        checkpoint_dir: Path,
+        taken: Path,
+        counts: Callable[[int], bool],
+        complain: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._claim = claim
+        self._trial = trial
+        self._checkpoint_dir = checkpoint_dir
+        self._taken = taken
+        self._counts = counts
+        self._complain = complain
+        self._number = 0
+        self.waiting: list[Finished] = []
+        self.done: list[Committed] = []
+        """Committed ones that were not deleted again, oldest first."""
+
+    def scan(self, now: float) -> None:
+        """Take over what the trial has finished since the last call."""
+        try:
+            names = [
+                entry.name for entry in os.scandir(self._checkpoint_dir) if not entry.name.startswith(".")
+            ]
+        except OSError:
+            return
+        for name in sorted(names, key=lambda n: (len(n), n)):
+            self._take(name, now)
+        while len(self.waiting) > MAX_WAITING:
+            shutil.rmtree(self.waiting.pop(0).folder, ignore_errors=True)
+
+    def write_files(self, finished: Finished, between: Callable[[], None]) -> None:
+        """Write the files that are not written yet; `between` is called before each.
+
+        Raises:
+            StoreUnavailable: call again later; what was written counts.
+        """
+        for name in finished.names[len(finished.written) :]:
+            between()
+            data = (finished.folder / name).read_bytes()
+            key = checkpoint_file_key(self._id(finished), name)
+            if not create_settled(self._store, key, data, wait=at_once).mine:
+                raise ProtocolViolation(f"{key}: somebody else wrote a file of this worker's checkpoint")
+            finished.written.append(CheckpointFile(name=name, size=len(data), sha256=sha256(data)))
+
+    def write_manifest(self, finished: Finished, segments: tuple[SegmentRef, ...]) -> Committed:
+        """Create the manifest: the checkpoint is committed, and waits no longer. May raise StoreUnavailable."""
+        id = self._id(finished)
+        if finished.manifest is None:
+            finished.manifest = Manifest(
+                resource=finished.resource, files=tuple(finished.written), segments=segments
+            )
+        data = finished.manifest.to_bytes()
+        if not create_settled(self._store, manifest_key(id), data, wait=at_once).mine:
+            raise ProtocolViolation(
+                f"{manifest_key(id)}: somebody else wrote a manifest of this worker's attempt"
+            )
+        ref = CheckpointRef(key=manifest_key(id), sha256=sha256(data), resource=finished.resource)
+        committed = Committed(id=id, ref=ref, manifest=finished.manifest, folder=finished.folder)
+        self.waiting.remove(finished)
+        self.done.append(committed)
+        return committed
+
+    def discard(self, finished: Finished) -> None:
+        """Let a checkpoint go that cannot be committed."""
+        self.waiting.remove(finished)
+        shutil.rmtree(finished.folder, ignore_errors=True)
+
+    def _take(self, name: str, now: float) -> None:
+        self._number += 1
+        folder = self._taken / str(self._number)
+        try:
+            self._taken.mkdir(exist_ok=True)
+            (self._checkpoint_dir / name).rename(folder)
+            finished = self._checked(name, folder, now)
+        except (OSError, UserError) as error:
+            self._complain(f"checkpoint {name[:80]!r} is not used: {error}")
+            finished = None
+        if finished is not None:
+            self.waiting.append(finished)
+        elif folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            folder.unlink(missing_ok=True)
+
+    def _checked(self, name: str, folder: Path, now: float) -> Finished | None:
+        if not _FINISHED.fullmatch(name):
+            raise UserError("its name is not a number of units, like 3")
+        resource = int(name)
+        if not self._counts(resource):
+            raise UserError(f"{resource} is outside what this piece of training covers")
+        if any(known.id.resource == resource for known in self.done):
+            return None
+        for again in [w for w in self.waiting if w.resource == resource]:
+            if again.written:
+                return None
+            self.discard(again)
+        names = _files(folder)
+        return Finished(resource=resource, folder=folder, found_at=now, names=names)
+
+    def _id(self, finished: Finished) -> CheckpointId:
+        return CheckpointId(self._trial, finished.resource, self._claim.spec, self._claim.link)
+
+
+def _files(folder: Path) -> tuple[str, ...]:
+    """Return the names of all files below a folder, in order; refuses what is no plain file."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise UserError("it is not a folder")
+    names: list[str] = []
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(root) / name
+            mode = path.lstat().st_mode
+            if stat.S_ISREG(mode):
+                names.append(checked_file_name(path.relative_to(folder).as_posix()))
+            elif not stat.S_ISDIR(mode):
+                raise UserError(f"{name} is neither a file nor a folder")
+        if len(names) > MAX_FILES:
+            raise UserError(f"more than {MAX_FILES} files")
+    return tuple(sorted(names))
