@@ -32,12 +32,16 @@ class ConfigurationError(HpoPipeError):
     """What was asked for cannot work here, however often it is tried; the command exits with 78."""
 
 
+class ReaderGone(Exception):
+    """Whoever read stdout went away."""
+
+
 def exit_code(action: Callable[[], object]) -> int:
     """Run a command; say what went wrong, and return the exit code (an int that it returns is one)."""
     try:
         found = action()
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         _forget_stdout()
         return READER_GONE
     except Exception as error:

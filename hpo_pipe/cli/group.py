@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from hpo_pipe.cli.failures import exit_code
+from hpo_pipe.cli.failures import ReaderGone, exit_code
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Begin": {
@@ -81,6 +81,13 @@ class LazyGroup(click.Group):
             found = [(name, self.get_command(ctx, name)) for name in commands]
             with formatter.section(heading):
                 formatter.write_dl([(name, c.get_short_help_str(width)) for name, c in found if c])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click itself would answer a closed pipe with exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderGone from error
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
