@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import os
 import signal
+from operator import index
 
 from hpo_pipe.checkpoint_folder import CheckpointFolder
 from hpo_pipe.optuna_style import Suggestions
@@ -239,10 +240,10 @@ class Trial(Suggestions):
             return otherwise if self._step is None else self._step + 1
         if resource is not None and step is not None:
             raise TypeError("give step or resource, not both")
-        found = step.__index__() + 1 if resource is None else resource.__index__()
+        found = index(step) + 1 if resource is None else index(resource)
         if found < (1 if resource is None else 0):
             raise ValueError(f"steps count from 0, found {step if resource is None else resource}")
-        return int(found)
+        return found
 
     def _asked(self) -> str:
         asked = self._place.asked()

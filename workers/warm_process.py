@@ -57,8 +57,8 @@ class WarmLauncher:
     def start(self, trial_file: TrialFile, folder: Path, gpus: tuple[str, ...]) -> AttemptProcess:
         """Write the trial file and hand it to the warm process; raises UserError or OSError."""
         path = prepared(trial_file, folder)
-        warm = self._ready(gpus)
         feedback = Feedback(trial_file, self._patterns, self._now)
+        warm = self._ready(gpus, feedback.feed)
         warm.begin(path, feedback.feed)
         return AttemptProcess(_WarmRun(warm), feedback, Path(trial_file.stop_file))
 
@@ -68,12 +68,12 @@ class WarmLauncher:
             self._warm.close(self._goodbye_s)
             self._warm = None
 
-    def _ready(self, gpus: tuple[str, ...]) -> WarmProcess:
+    def _ready(self, gpus: tuple[str, ...], take: Callable[[bytes], None]) -> WarmProcess:
         if self._warm is not None and self._warm.usable and self._warm.gpus == gpus:
             return self._warm
         self.close()
         variables = environment(self._user_environment, self._program, None, gpus)
-        self._warm = WarmProcess(self._function, variables, self._workdir, gpus)
+        self._warm = WarmProcess(self._function, variables, self._workdir, gpus, take)
         return self._warm
 
 
@@ -81,7 +81,12 @@ class WarmProcess:
     """The process, its control socket, and the pump of its output."""
 
     def __init__(
-        self, function: str, variables: Mapping[str, str], workdir: Path, gpus: tuple[str, ...]
+        self,
+        function: str,
+        variables: Mapping[str, str],
+        workdir: Path,
+        gpus: tuple[str, ...],
+        take: Callable[[bytes], None],
     ) -> None:
         self.gpus = gpus
         self._spoilt = False
@@ -103,6 +108,7 @@ class WarmProcess:
         finally:
             theirs.close()
         self._control.setblocking(False)
+        self._pump.start(take)  # at once: an interpreter that does not even start says so here
 
     @property
     def usable(self) -> bool:
@@ -138,8 +144,8 @@ class WarmProcess:
         self._group.signal(number)
 
     def leave(self, over: bool) -> None:
-        """Let go of a spec; one that is not over takes the process with it."""
-        if over:
+        """Let go of a spec; one that is not over, or went wrong, takes the process and its GPU memory with it."""
+        if over and not self._spoilt:
             self._pump.hand_over(None)
         else:
             self.close(0.0)

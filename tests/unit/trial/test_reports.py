@@ -1,0 +1,160 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage_schema.errors import UserError
+from tests.attempts import trial_file
+from workers.feedback import Feedback
+from workers.metric_patterns import MetricPatterns
+from workers.reports import KEPT_PER_STRIDE, BadLine, Complaints, Report, ReportFile, Thinning, parsed
+
+NONE = MetricPatterns((), "loss")
+
+
+def read_all(
+    path: Path, pieces: list[bytes], start: int = 0
+) -> tuple[list[tuple[int, dict[str, float]]], list[str]]:
+    complaints = Complaints()
+    path.unlink(missing_ok=True)
+    path.touch()
+    reader = ReportFile(str(path), start=start, now=lambda: 0.0, complaints=complaints)
+    found = []
+    for piece in pieces:
+        with path.open("ab") as file:
+            file.write(piece)
+        found += reader.read()
+    found += reader.finish()
+    reader.close()
+    return [(report.resource, dict(report.values)) for report in found], complaints.lines()
+
+
+def test_a_line_may_name_its_resource_or_not(tmp_path: Path) -> None:
+    lines = (
+        b'{"loss": 1}\n\n{"resource": 7, "loss": 0.5, "acc": 1e3}\n{"loss": 2}\n{"resource": 3.0, "loss": 4}'
+    )
+    curve, complaints = read_all(tmp_path / "m", [lines], start=4)
+    assert curve == [(5, {"loss": 1}), (7, {"loss": 0.5, "acc": 1000}), (8, {"loss": 2}), (3, {"loss": 4})]
+    assert complaints == []
+
+
+def test_what_is_not_finite_is_a_number(tmp_path: Path) -> None:
+    _, values = parsed(b'{"a": NaN, "b": Infinity, "c": -Infinity, "d": null, "e": 1e999}', 1)
+    assert math.isnan(values["a"]) and math.isnan(values["d"])
+    assert (values["b"], values["c"], values["e"]) == (math.inf, -math.inf, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"loss=3", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[" * 30_000, "not JSON"),
+        (b"[1]", "expected an object"),
+        (b'{"resource": 1}', "no metric"),
+        (b'{"resource": true, "a": 1}', "resource must be"),
+        (b'{"resource": -1, "a": 1}', "resource must be"),
+        (b'{"resource": 1.5, "a": 1}', "resource must be"),
+        (b'{"resource": "1", "a": 1}', "resource must be"),
+        (b'{"resource": 1e300, "a": 1}', "resource must be"),
+        (b'{"a": "%s"}' % (b"x" * 70_000), "longer than"),
+        (json.dumps({f"m{i}": i for i in range(300)}).encode(), "300 metrics"),
+        (b'{"a": %s}' % (b"9" * 400), "no metric"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_refused(line: bytes, message: str) -> None:
+    with pytest.raises(BadLine, match=message):
+        parsed(line, 1)
+
+
+def test_values_that_are_no_numbers_are_left_out_and_named() -> None:
+    heard: list[str] = []
+    line = b'{"loss": 1, "flag": true, "phase": "train", "l": [1], "": 2, "a\\n": 1}'
+    assert parsed(line, 1, heard.append) == (1, {"loss": 1.0})
+    assert [text.split()[0] for text in heard] == ["flag", "phase", "l", "bad", "bad"]
+
+
+@given(st.data())
+def test_where_writes_are_cut_does_not_matter(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("cut") / "m"
+    lines = data.draw(
+        st.lists(
+            st.sampled_from(
+                [b'{"loss": 1}', b'{"resource": 9, "x": 2}', b"bad", b"", b'{"a": "%s"}' % (b"y" * 66_000)]
+            )
+        )
+    )
+    whole = b"\n".join(lines)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=5)))
+    pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    assert read_all(path, pieces) == read_all(path, [whole])
+
+
+def test_a_file_that_is_replaced_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_text('{"loss": 1}\n{"loss": 2}\n')
+    reader = ReportFile(str(path), start=0, now=lambda: 0.0, complaints=Complaints())
+    assert len(reader.read()) == 2
+    path.write_text('{"loss": 3}\n')
+    assert [report.values["loss"] for report in reader.read()] == [3]
+    (tmp_path / "n").write_text('{"loss": 4}\n{"loss": 5}\n')
+    (tmp_path / "n").rename(path)
+    assert [report.values["loss"] for report in reader.read()] == [4, 5]
+    path.unlink()
+    assert reader.read() == []
+    reader.close()
+
+
+def test_complaints_are_bounded(tmp_path: Path) -> None:
+    _, complaints = read_all(tmp_path / "m", [b"bad\n" * 1000])
+    assert len(complaints) == 21
+    assert complaints[-1] == "... and 980 more"
+
+
+def test_a_flood_is_thinned_but_its_end_and_the_target_are_kept() -> None:
+    thinning = Thinning(target=250_003)
+    many = 1_000_007
+    kept = [r for r in range(1, many + 1) if thinning.keep(Report(resource=r, values={"loss": r}, at=0.0))]
+    held = [report.resource for report in thinning.held()]
+    assert kept[:KEPT_PER_STRIDE] == list(range(1, KEPT_PER_STRIDE + 1))
+    assert KEPT_PER_STRIDE < len(kept) <= 2 * KEPT_PER_STRIDE
+    assert held == [250_003, many]
+
+
+def test_reports_held_back_on_one_resource_add_up() -> None:
+    thinning = Thinning(target=5)
+    thinning._kept = KEPT_PER_STRIDE
+    for name in "ab":
+        assert not thinning.keep(Report(resource=5, values={name: 1.0}, at=0.0))
+    assert [dict(report.values) for report in thinning.held()] == [{"a": 1.0, "b": 1.0}]
+
+
+def test_metrics_are_found_in_what_is_printed(tmp_path: Path) -> None:
+    patterns = MetricPatterns((("loss", r"val_loss=(\S+)"), ("acc", r"acc: ([0-9.]+)")), "loss")
+    feedback = Feedback(trial_file(tmp_path, start=2), patterns, lambda: 0.0)
+    for piece in (b"acc: 0.5\rval_lo", b"ss=1.5 acc: 0.6\n", b"nothing\nval_loss=n/a\nval_loss=nan"):
+        feedback.feed(piece)
+    feedback.finish()
+    curve = [(report.resource, dict(report.values)) for report in feedback.reports()]
+    assert curve[:2] == [(3, {"acc": 0.5}), (3, {"loss": 1.5, "acc": 0.6})]
+    assert curve[2][0] == 4 and math.isnan(curve[2][1]["loss"])
+    assert feedback.bad_lines() == ["output: loss is not a number: 'n/a'"]
+    feedback.close()
+
+
+def test_a_printed_resource_overrides_the_counting(tmp_path: Path) -> None:
+    patterns = MetricPatterns((("resource", r"Epoch (\d+)/"), ("loss", r"loss: (\S+)")), "loss")
+    feedback = Feedback(trial_file(tmp_path), patterns, lambda: 0.0)
+    feedback.feed(b"Epoch 4/9\nloss: 2\nEpoch 6/9 loss: 1\n")
+    assert [report.resource for report in feedback.reports()] == [4, 6]
+
+
+@pytest.mark.parametrize("pattern", ["(", "no group", "(a)(b)"])
+def test_a_pattern_has_one_group(pattern: str) -> None:
+    with pytest.raises(UserError, match="metric_patterns: loss"):
+        MetricPatterns((("loss", pattern),), "loss")
