@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections import deque
@@ -188,7 +189,7 @@ class Lease:
         if self._failures:
             return self._retry_at
         if self._beat_at is None:
-            return self._world.clock.monotonic()
+            return -math.inf
         flush_s = self._timing.flush_s
         return self._beat_at + (min(flush_s, COALESCE_S) if self._wanted else flush_s)
 
