@@ -267,6 +267,14 @@ def test_nan_nothing_and_nonsense_are_reported_as_such(make: Make) -> None:
     ]
 
 
+def test_a_trial_that_writes_endless_reports_is_killed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.reports.MAX_FILE_BYTES", 1000)
+    outcome = make(
+        command=("sh", "-c", 'cd "$(dirname "$HPO_PIPE_TRIAL")"; yes \'{{"loss": 1}}\' > metrics.jsonl')
+    ).run()
+    assert (outcome.ended.signal, outcome.ended.reason.startswith("reported more than")) == (9, True)
+
+
 def test_sigterm_from_outside_lets_a_trial_save_its_step(make: Make) -> None:
     attempts = make(
         command=python(
@@ -373,8 +381,11 @@ def main(trial):
         sys.exit("in words")
     if kind == "die":
         os.kill(os.getpid(), 11)
-    if kind == "fork" and os.fork() == 0:
-        return 99.0
+    if kind == "fork":
+        child = os.fork()
+        if child == 0:
+            return None
+        os.waitpid(child, 0)
     for step in trial.steps():
         trial.report(other=step)
     return 0.25
@@ -423,7 +434,8 @@ def test_after_a_failure_the_process_is_a_new_one(
 
 
 def test_a_fork_that_returns_does_not_answer_twice(warm: Attempts) -> None:
-    assert warm.run(**kind("fork")).ended.status == 0
+    forked = warm.run(**kind("fork"))
+    assert (forked.ended.status, forked.curve[-1]) == (0, (3, {"loss": 0.25}))
     assert warm.run(**kind("plain")).output.startswith("call 2 ")
 
 

@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage_schema.errors import UserError
@@ -54,11 +54,13 @@ def test_no_argument_holds_a_nul() -> None:
         rendered(("p", "{lr}"), {"lr": "a\0b"}, {})
 
 
+@settings(deadline=None)
 @given(SCALARS)
 def test_values_read_back_exactly(value: object) -> None:
     assert json.loads(value_text(value)) == value
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\0")))
 def test_a_text_is_one_argument_whatever_it_holds(text: str) -> None:
     assert rendered(("p", "{x}", "--x={x}"), {"x": text}, {}) == ["p", text, f"--x={text}"]

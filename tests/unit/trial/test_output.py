@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workers.output import KEPT_BYTES, TAIL_BYTES, TAIL_LINES, Output
@@ -6,6 +6,7 @@ from workers.output import KEPT_BYTES, TAIL_BYTES, TAIL_LINES, Output
 MIB = 1024 * 1024
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=100), max_size=20))
 def test_a_short_output_is_kept_whole(pieces: list[bytes]) -> None:
     output = Output()
@@ -14,6 +15,7 @@ def test_a_short_output_is_kept_whole(pieces: list[bytes]) -> None:
     assert output.whole() == b"".join(pieces)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(1, 7 * MIB), st.integers(200_000, 3 * MIB))
 def test_of_a_long_output_beginning_and_end_are_kept(size: int, piece: int) -> None:
     data = b"".join(b"%07d\n" % i for i in range(size // 8 + 1))[:size]

@@ -3,7 +3,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage_schema.errors import UserError
@@ -77,6 +77,7 @@ def test_values_that_are_no_numbers_are_left_out_and_named() -> None:
     assert [text.split()[0] for text in heard] == ["flag", "phase", "l", "bad", "bad"]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_where_writes_are_cut_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -124,6 +125,33 @@ def test_a_flood_is_thinned_but_its_end_and_the_target_are_kept() -> None:
     assert kept[:KEPT_PER_STRIDE] == list(range(1, KEPT_PER_STRIDE + 1))
     assert KEPT_PER_STRIDE < len(kept) <= 2 * KEPT_PER_STRIDE
     assert held == [250_003, many]
+
+
+def test_the_last_report_of_a_flood_reaches_the_worker(tmp_path: Path) -> None:
+    many = KEPT_PER_STRIDE + 15
+    (tmp_path / "metrics.jsonl").write_text('{"loss": 1}\n' * many)
+    feedback = Feedback(trial_file(tmp_path, to=many), NONE, lambda: 0.0)
+    feedback.look()
+    feedback.finish()
+    resources = [report.resource for report in feedback.reports()]
+    assert resources[-2:] == [KEPT_PER_STRIDE + 10, many]
+    assert "only some are kept" in feedback.bad_lines()[0]
+    feedback.close()
+
+
+def test_a_line_without_end_is_not_kept_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(b"x" * 3_000_000)
+    complaints = Complaints()
+    reader = ReportFile(str(path), start=0, now=lambda: 0.0, complaints=complaints)
+    for _ in range(4):
+        assert reader.read() == []
+    assert complaints.lines() == ["report line 1: longer than 65536 bytes; left out"]
+    assert len(reader._rest) <= 65536
+    with path.open("ab") as file:
+        file.write(b'\n{"loss": 1}\n')
+    assert [report.resource for report in reader.read()] == [1]
+    reader.close()
 
 
 def test_reports_held_back_on_one_resource_add_up() -> None:
