@@ -27,6 +27,7 @@ EXIT_INTERRUPTED = 75
 
 BUSY_SHARE = 0.05
 """On a folder a look costs next to nothing: after a tick that saw something the next one follows this much sooner."""
+QUIET_SHARE = 0.1
 MIN_PAUSE_S = 0.01
 READERS = 16
 """Reads of chains at once, where one takes tens of milliseconds."""
@@ -77,7 +78,7 @@ def run_coordinator(
             )
             if once:
                 return _once(coordinator)
-            pace = _Pace(study, url, tick_s)
+            pace = _Pace(study, url, tick_s, clock.monotonic())
             return _loop(coordinator, pace, patience, ended, clock, until_done=until_done, say=say)
         except GaveUp:
             return EXIT_INTERRUPTED
@@ -90,18 +91,21 @@ def coordinator_name() -> str:
 
 
 class _Pace:
-    """How long to wait between two ticks."""
+    """How long to wait between two ticks: a share of the time since something last happened.
 
-    def __init__(self, study: Study, url: str, tick_s: float | None) -> None:
+    So trials of a second are looked after twenty times a second, and trials of an hour once per `tick_s`.
+    """
+
+    def __init__(self, study: Study, url: str, tick_s: float | None, now: float) -> None:
         self._idle_s = study.timing.tick_s if tick_s is None else tick_s
-        near = "://" not in url or url.startswith(("file:", "memory:"))
-        self._busy_s = max(MIN_PAUSE_S, self._idle_s * BUSY_SHARE) if near else self._idle_s
-        self._pause_s = self._busy_s
+        self._busy_s = max(MIN_PAUSE_S, self._idle_s * BUSY_SHARE) if _near(url) else self._idle_s
+        self._changed_at = now
 
-    def after(self, ticked: Ticked) -> float:
-        """Return the pause after a tick: short while things happen, growing while they do not."""
-        self._pause_s = self._busy_s if ticked.changed else min(self._idle_s, 1.5 * self._pause_s)
-        return self._pause_s
+    def after(self, ticked: Ticked, now: float) -> float:
+        """Return the pause after a tick that ended at `now` on the monotonic clock, seconds."""
+        if ticked.changed:
+            self._changed_at = now
+        return min(self._idle_s, max(self._busy_s, QUIET_SHARE * (now - self._changed_at)))
 
 
 def _once(coordinator: Coordinator) -> int:
@@ -133,7 +137,7 @@ def _loop(
         closed = ticked.closed
         if closed and until_done:
             break
-        clock.wait(ended, pace.after(ticked))
+        clock.wait(ended, pace.after(ticked, clock.monotonic()))
     _leave(coordinator)
     return EXIT_DONE if closed else EXIT_INTERRUPTED
 
@@ -164,7 +168,7 @@ def _signals_set(ended: threading.Event) -> Iterator[None]:
 @contextmanager
 def _readers(url: str) -> Iterator[Gather]:
     """Read chains one by one on a folder, and several at once over a network."""
-    if "://" not in url or url.startswith(("file:", "memory:")):
+    if _near(url):
         yield in_order
         return
     with ThreadPoolExecutor(READERS, thread_name_prefix="chains") as pool:
@@ -173,3 +177,8 @@ def _readers(url: str) -> Iterator[Gather]:
             return list(pool.map(read, specs))
 
         yield at_once
+
+
+def _near(url: str) -> bool:
+    """Tell whether a request costs microseconds and no money."""
+    return "://" not in url or url.startswith(("file:", "memory:"))
