@@ -14,6 +14,7 @@ from hpo_pipe.cli.output import print_lines, say
 if TYPE_CHECKING:
     from hpo_pipe.launch.children import Children
     from hpo_pipe.launch.session import Ending
+    from hpo_pipe.report.state import StudyState
     from hpo_pipe.study import OpenStudy
 
 STUDIES = Path("hpo-pipe-studies")
@@ -66,6 +67,7 @@ def run(
     creation = create(store, draft, seed=seed, say=say)
     study = OpenStudy(store)
     say(f"{'created' if creation.created else 'going on with'} {study.url}")
+    _note_another_python(creation.study.program.command)
     if study.finished:
         return _end(study, "the study has ended already")
     logs = logs or STUDIES / f"{creation.study.name}.logs"
@@ -143,16 +145,40 @@ def _end(study: OpenStudy, note: str) -> int:
     say(note or f"the study has ended: {state.history.finished}")
     found = best_of(state)
     if found is None:
-        say("no trial reported a finite value; hpo-pipe trials shows what became of them")
-    else:
-        say(f"best: {best_line(state, found)}")
-        print_lines([f"{name}={plain(value)}" for name, value in found.params.items()])
-    example = found.number if found else 0
+        return _end_of_nothing(study, state)
+    say(f"best: {best_line(state, found)}")
+    print_lines([f"{name}={plain(value)}" for name, value in found.params.items()])
     say(f"\nThe study lies at {study.url}. Next:")
     say(f"  hpo-pipe status {study.url}")
     say(f"  hpo-pipe trials {study.url} --sort value")
-    say(f"  hpo-pipe why {study.url} {example}")
+    say(f"  hpo-pipe why {study.url} {found.number}")
     say(
         f"  hpo-pipe limits {study.url} --trials {2 * max(1, len(state.history.trials))}    and run again, to go on"
     )
     return 0
+
+
+def _end_of_nothing(study: OpenStudy, state: StudyState) -> int:
+    """Show the newest failure: it is most likely the cause of all."""
+    from hpo_pipe.report.evidence import gather
+    from hpo_pipe.report.why import why_lines
+
+    say(f"The study lies at {study.url}.")
+    failed = next((trial for trial in reversed(state.history.trials) if trial.failed), None)
+    if failed is not None:
+        for line in why_lines(state, failed, gather(study.store, state.history, failed.number)):
+            say(f"  | {line}")
+    complain("no trial reported a finite value")
+    return FAILURE
+
+
+def _note_another_python(command: tuple[str, ...]) -> None:
+    """A `python` found on PATH that is not the one with hpo-pipe in it is a usual reason why every trial fails."""
+    import shutil
+    import sys
+
+    if not command or command[0] not in ("python", "python3"):
+        return
+    found = shutil.which(command[0])
+    if found and Path(found).parent.resolve() != Path(sys.executable).parent.resolve():
+        say(f"note: trials run {found}, found on PATH; hpo-pipe itself runs in {sys.executable}")

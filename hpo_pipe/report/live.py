@@ -14,6 +14,7 @@ from hpo_pipe.report.status import (
     best_pairs,
     condition_line,
     counts_line,
+    failure_pairs,
     limit_uses,
     rung_lines,
 )
@@ -47,11 +48,10 @@ def print_grid_on_terminal(
 
 
 def incumbent_curve(history: History) -> list[float]:
-    """Return the best objective value after each trial, by number, of those that were measured."""
+    """Return the best objective value so far after each spec that was measured, in the order of issue."""
     name, best, curve = history.study.objective.name, math.inf, []
-    for trial in history.trials:
-        settled = next((s.settled for s in reversed(trial.specs) if s.settled), None)
-        points = settled.curves.get(name, ()) if settled else ()
+    for spec in history.specs.values():
+        points = spec.settled.curves.get(name, ()) if spec.settled else ()
         if points and math.isfinite(loss := history.loss(points[-1][1])):
             best = min(best, loss)
             curve.append(history.value(best))
@@ -75,8 +75,10 @@ def _facts(state: StudyState) -> Table:
     table.add_row("trials", counts_line(state))
     for word, text in best_pairs(state):
         table.add_row(word, Text(text, style="bold" if word == "best" else ""))
+    for word, text in failure_pairs(state):
+        table.add_row(word, Text(text, style="red"))
     curve = incumbent_curve(state.history)
-    if len(curve) > 1:
+    if curve and curve[0] != curve[-1]:
         ends = f"  {number(curve[0])} → {number(curve[-1])}"
         table.add_row("incumbent", Text.assemble((sparkline(curve, BAR), "cyan"), ends))
     for use in limit_uses(state):
@@ -94,9 +96,9 @@ def _add_rungs(table: Table, state: StudyState) -> None:
     if resource is None or not most:
         return
     width = len(str(resource.max))
-    for line in lines:
+    for place, line in enumerate(lines):
         text = f"{resource.name} {line.level:>{width}}  {line.measured} measured, best {number(line.best)}"
-        table.add_row("rung", _bar(line.measured / most, text))
+        table.add_row("" if place else "rungs", _bar(line.measured / most, text))
 
 
 def _bar(share: float, text: str) -> Table:

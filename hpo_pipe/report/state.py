@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpo_pipe.coordinator.log import Log, read_study
 from storage_schema.errors import DamagedRecord
@@ -110,6 +110,7 @@ class StudyWatch:
                 heartbeat = self._read(stat.key, worker)
             if heartbeat is not None:
                 kept[worker] = (stat.version, heartbeat)
+            if heartbeat is not None and not _retired(heartbeat):
                 found.append(Presence(heartbeat=heartbeat, age_s=age))
         self._heartbeats = kept
         return tuple(found)
@@ -127,10 +128,17 @@ def observe_study(store: Store, now: float) -> StudyState:
     return StudyWatch(store).look(now)
 
 
+def _retired(heartbeat: Heartbeat) -> bool:
+    """A worker's last heartbeat takes nothing more and holds nothing."""
+    return heartbeat.role == "worker" and not heartbeat.slots and not heartbeat.holding
+
+
 def _running(history: History, presences: tuple[Presence, ...]) -> dict[int, tuple[str, Held]]:
-    return {
-        held.trial: (presence.heartbeat.worker, held)
-        for presence in presences
-        for held in presence.heartbeat.holding
-        if held.spec in history.open
-    }
+    running = {}
+    for presence in presences:
+        for held in presence.heartbeat.holding:
+            spec = history.open.get(held.spec)
+            if spec is not None:  # before its first report it stands where its checkpoint does
+                held = replace(held, resource=max(held.resource, spec.issue.start))
+                running[held.trial] = (presence.heartbeat.worker, held)
+    return running

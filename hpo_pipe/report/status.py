@@ -98,6 +98,7 @@ def _status_pairs(state: StudyState) -> list[tuple[str, str]]:
     if history.queue:
         pairs.append(("enqueued", f"{counted(len(history.queue), 'configuration')} waiting to be tried"))
     pairs += best_pairs(state)
+    pairs += failure_pairs(state)
     pairs += [("rung" if i == 0 else "", line) for i, line in enumerate(_rung_texts(state))]
     pairs += _worker_pairs(state)
     gpu = f"; {number(round(history.gpu_s / 3600, 3))} GPU hours" if history.gpu_s else ""
@@ -140,6 +141,15 @@ def best_pairs(state: StudyState) -> list[tuple[str, str]]:
     if value != best.value:
         pairs += _seen_pair(state)
     return pairs
+
+
+def failure_pairs(state: StudyState) -> list[tuple[str, str]]:
+    """Return a line about the newest trial that failed, if one did."""
+    failed = next((t for t in reversed(state.history.trials) if t.failed), None)
+    if failed is None or failed.last.settled is None:
+        return []
+    reason = next(iter(failed.last.settled.reason.splitlines()), "")
+    return [("failed", f"trial {failed.number}: {reason} (hpo-pipe why {state.url} {failed.number})")]
 
 
 def best_line(state: StudyState, best: Trial) -> str:
