@@ -152,7 +152,7 @@ def _parameter(item: Json, where: str) -> Parameter:
                 f"{where}: {dotted(key, later)}: {what} are not part of this version of hpo-pipe"
             )
     kind = options.pop("type", None)
-    if kind not in _CLASSES:
+    if not isinstance(kind, str) or kind not in _CLASSES:
         guess = nearest(str(kind), _CLASSES) if kind is not None else ""
         found = "missing" if kind is None else repr(kind)
         raise StudyFileError(f"{where}: {key}.type is {found}, expected {' or '.join(_CLASSES)}{guess}")

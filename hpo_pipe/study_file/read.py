@@ -53,7 +53,7 @@ def read_tables(raw: Mapping[str, Json], where: str, notes: tuple[str, ...] = ()
     limits = attempt(lambda: _limits(table.limits, algorithm, where))
     worker = attempt(lambda: read_options(WorkerTable, _or_empty(table.worker), where, "worker"))
     names = space.names if space else _parameter_names(table.parameters)
-    program = attempt(lambda: read_program(table, metrics or (), names, where)) if whole else None
+    program = attempt(lambda: read_program(table, metrics or (), names, where)) if whole and names else None
     enqueued = attempt(lambda: _enqueued(table.enqueue, space, where)) if space else ()
     if lines:
         raise StudyFileError("\n".join(lines))

@@ -105,7 +105,7 @@ def _name(raw: Mapping[str, Json], sweep: _Sweep, _: dict[str, Json]) -> dict[st
 def _algorithm(raw: Mapping[str, Json], sweep: _Sweep, _: dict[str, Json]) -> dict[str, Json]:
     methods = {"random": "random", "grid": "grid", "bayes": "sobol"}
     method = raw.get("method")
-    if method not in methods:
+    if not isinstance(method, str) or method not in methods:
         guess = nearest(method, methods) if isinstance(method, str) else ""
         raise mistake(sweep.where, "method", method, "random or grid or bayes" + guess)
     if method == "bayes":

@@ -11,7 +11,7 @@ from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError, nearest
 
 _KNOWN = ("value", "values", "probabilities", "min", "max", "q", "mu", "sigma", "distribution", "parameters")
-_NEVER = (
+_NEVER = (  # W&B has them; no other name is what is meant
     "normal",
     "q_normal",
     "log_normal",
@@ -22,6 +22,10 @@ _NEVER = (
     "q_beta",
     "categorical_w_probabilities",
 )
+
+
+MAX_EXPONENT = 700
+"""exp of more is no double."""
 
 
 def read_parameters(found: Json, where: str) -> dict[str, Json]:
@@ -53,10 +57,8 @@ def _parameter(given: Json, where: str, key: str) -> Json:
         if later in given:
             raise StudyFileError(f"{where}: {key}.{later}: {what} are not part of this version of hpo-pipe")
     kind = given["distribution"] if "distribution" in given else _guessed(given, where, key)
-    if kind in _NEVER:
-        raise mistake(where, f"{key}.distribution", kind, f"one of {', '.join(_READERS)}")
-    if kind not in _READERS:
-        guess = nearest(kind, _READERS) if isinstance(kind, str) else ""
+    if not isinstance(kind, str) or kind not in _READERS:
+        guess = nearest(kind, _READERS) if isinstance(kind, str) and kind not in _NEVER else ""
         raise mistake(where, f"{key}.distribution", kind, f"one of {', '.join(_READERS)}{guess}")
     needed, read = _READERS[kind]
     for name in needed:
@@ -107,6 +109,10 @@ def _between(given: Mapping[str, Json]) -> Json:
 
 def _exponents(given: Mapping[str, Json]) -> dict[str, Json]:
     """Return the range whose natural logarithms min and max are: W&B's log_uniform."""
+    if max(abs(given["min"]), abs(given["max"])) > MAX_EXPONENT:
+        raise ValueError(
+            "min and max are natural logarithms in log_uniform; log_uniform_values takes the values"
+        )
     return {**given, "min": math.exp(given["min"]), "max": math.exp(given["max"])}
 
 

@@ -1,0 +1,242 @@
+"""Study files as they are meant: TOML, YAML, the template, and what is filled in."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpo_pipe.options import read_options
+from hpo_pipe.study_file import default_timing, read_study_file, read_study_mapping, study_template
+from hpo_pipe.study_file.tables import LimitsTable
+from storage_schema.errors import StudyFileError, UserError
+from storage_schema.records import Limits, Study, Timing
+
+MINIMAL = {
+    "command": "python train.py --lr {lr} '--name=a b'",
+    "metric": {"name": "loss"},
+    "parameters": {"lr": {"type": "float", "min": 1e-4, "max": 0.1}},
+}
+
+
+def study_of(draft, url="file:///x") -> Study:
+    return draft.study(token="t", created_at=1.0, seed=5, proof={"a": 1}, timing=default_timing(url))
+
+
+def test_defaults_without_a_resource():
+    draft = read_study_mapping(MINIMAL, "my Study.toml")
+    assert draft.name == "my-study"
+    assert draft.program.command == ("python", "train.py", "--lr", "{lr}", "--name=a b")
+    assert (draft.scheduler, draft.searcher, draft.resource) == ({"name": "none"}, {"name": "sobol"}, None)
+    assert draft.limits == Limits(trials=100)
+    assert draft.notes == ("no limit is set: the study ends after 100 trials ([limits] trials)",)
+
+
+def test_defaults_with_a_resource():
+    draft = read_study_mapping({**MINIMAL, "resource": {"max": 52}})
+    assert draft.scheduler == {"name": "asha", "eta": 3, "brackets": 1}
+    assert draft.resource.rungs == (1, 3, 9, 27, 52)
+    assert draft.resource.name == "epoch"
+
+
+def test_full_training_has_one_rung():
+    draft = read_study_mapping({**MINIMAL, "resource": {"max": 52}, "algorithm": "none"})
+    assert (draft.scheduler, draft.resource.rungs) == ({"name": "none"}, (52,))
+
+
+def test_a_bare_searcher_and_options():
+    draft = read_study_mapping({**MINIMAL, "algorithm": "random"})
+    assert (draft.scheduler["name"], draft.searcher["name"]) == ("none", "random")
+    draft = read_study_mapping(
+        {**MINIMAL, "algorithm": {"searcher": "grid", "shuffle": True, "brackets": 2}, "resource": {"max": 9}}
+    )
+    assert draft.searcher == {"name": "grid", "shuffle": True}
+    assert draft.scheduler == {"name": "asha", "eta": 3, "brackets": 2}
+
+
+def test_a_grid_ends_by_itself():
+    draft = read_study_mapping({**MINIMAL, "algorithm": "grid"})
+    assert (draft.limits, draft.notes) == (Limits(), ())
+
+
+def test_several_metrics_the_first_one_is_the_objective():
+    metrics = [{"name": "loss", "pattern": "loss=(.*)"}, {"name": "accuracy", "goal": "maximize"}]
+    draft = read_study_mapping({**MINIMAL, "metric": metrics})
+    assert [(m.name, m.goal) for m in draft.metrics] == [("loss", "minimize"), ("accuracy", "maximize")]
+    assert draft.program.metric_patterns == (("loss", "loss=(.*)"),)
+    assert study_of(draft).objective.name == "loss"
+
+
+def test_whole_floats_are_integers_where_integers_are_wanted():
+    draft = read_study_mapping({**MINIMAL, "resource": {"max": 1e5, "min": 1e3, "eta": 10}})
+    assert draft.resource.rungs == (1000, 10000, 100000)
+    assert all(type(level) is int for level in draft.resource.rungs)
+
+
+def test_seed_of_the_file_comes_before_the_drawn_one():
+    assert study_of(read_study_mapping(MINIMAL)).seed == 5
+    assert study_of(read_study_mapping({**MINIMAL, "seed": 9})).seed == 9
+
+
+def test_constants_and_enqueued():
+    parameters = {
+        **MINIMAL["parameters"],
+        "momentum": 0.9,
+        "name": "x",
+        "flag": True,
+        "none": {"type": "constant", "value": None},
+    }
+    draft = read_study_mapping({**MINIMAL, "parameters": parameters, "enqueue": [{"lr": 0.01}, {}]})
+    assert draft.enqueued == ({"lr": 0.01}, {})
+    assert draft.space.check({"lr": 0.01})["none"] is None
+    assert len(draft.space.dimensions) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "timing"),
+    [
+        ("file:///x", Timing(flush_s=2.0, lease_s=20.0, tick_s=1.0)),
+        ("s3://b/x", Timing(flush_s=60.0, lease_s=240.0, tick_s=10.0)),
+    ],
+)
+def test_times_suit_the_store(url, timing):
+    assert study_of(read_study_mapping(MINIMAL), url).timing == timing
+
+
+def test_times_of_the_file():
+    worker = {"flush": "10s", "lease": "1min", "tick": 3, "grace": "2min", "retries": 5, "max_attempts": 7}
+    study = study_of(read_study_mapping({**MINIMAL, "worker": worker}), "s3://b/x")
+    assert study.timing == Timing(flush_s=10.0, lease_s=60.0, tick_s=3.0, grace_s=120.0)
+    assert (study.retries, study.max_attempts) == (5, 7)
+
+
+def test_a_lease_that_one_lost_heartbeat_breaks_is_refused():
+    draft = read_study_mapping({**MINIMAL, "worker": {"lease": 30}}, "s.toml")
+    study_of(draft, "file:///x")
+    with pytest.raises(StudyFileError) as caught:
+        study_of(draft, "s3://b/x")
+    message = "s.toml: worker.lease is 30 s, expected at least 3 times worker.flush (60 s)"
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("given_", "seconds"),
+    [
+        (90, 90),
+        (1.5, 1.5),
+        ("90", 90),
+        ("90s", 90),
+        ("1.5 min", 90),
+        ("15m", 900),
+        ("2h", 7200),
+        ("1d", 86400),
+    ],
+)
+def test_durations(given_, seconds):
+    assert read_options(LimitsTable, {"wall_time": given_}, "f", "limits").wall_time == seconds
+
+
+YAML = """
+name: yaml
+command: [python, train.py]
+metric: {name: loss, goal: maximize}
+parameters:
+  lr: {type: float, min: 1e-4, max: 1E-1, log: true}
+  size: {type: ordinal, values: &sizes [32, 64]}
+  other: {type: categorical, values: *sizes}
+  norway: {type: categorical, values: [no, yes, on]}
+resource: {max: 1e2, eta: 10}
+limits: {wall_time: 2h}
+"""
+
+
+def test_yaml_is_yaml_1_2(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(YAML)
+    draft = read_study_file(path)
+    lr, _, other, norway = draft.space.parameters
+    assert (lr.min, lr.max) == (1e-4, 0.1)
+    assert other.values == (32, 64)
+    assert norway.values == ("no", "yes", "on")
+    assert draft.resource.rungs == (1, 10, 100)
+    assert draft.limits.wall_s == 7200.0
+
+
+def test_json_is_read_too(tmp_path):
+    path = tmp_path / "study.json"
+    path.write_text('{"function": "a:b", "metric": {"name": "x"}, "parameters": {"b": {"type": "bool"}}}')
+    assert read_study_file(path).program.function == "a:b"
+
+
+@given(st.from_regex(r"[a-z0-9][a-z0-9._-]{0,62}", fullmatch=True))
+def test_the_template_is_a_study_file(tmp_path_factory, name):
+    path = tmp_path_factory.mktemp("template") / "study.toml"
+    path.write_text(study_template(name))
+    study = study_of(read_study_file(path))
+    assert study.name == name
+    assert Study.from_bytes(study.to_bytes()) == study
+
+
+def test_everything_that_the_template_comments_out_is_right(tmp_path):
+    """Take the hash off every line that is a setting: each one must be understood."""
+    plain, tables = [], []
+    for line in study_template("a").splitlines():
+        bare = line.removeprefix("# ")
+        if line.startswith("# ") and (bare.startswith("[") or " = " in bare.split("#")[0]):
+            tables.append(bare)
+        plain.append(line)
+    settings = "\n".join(tables)
+    for name in (
+        "grid_points",
+        "pattern",
+        "seed",
+        "gpu_hours",
+        "retries",
+        "lease",
+        "OMP_NUM_THREADS",
+        "[[enqueue]]",
+    ):
+        assert name in study_template("a")
+    worker = settings[settings.index("[worker]") :]
+    path = tmp_path / "study.toml"
+    path.write_text("\n".join(plain) + "\n" + worker)
+    draft = read_study_file(path)
+    assert draft.timing == {"flush_s": 60.0, "lease_s": 240.0, "tick_s": 10.0, "grace_s": 30.0}
+    assert draft.program.environment == (("OMP_NUM_THREADS", "1"),)
+    assert draft.enqueued == ({"lr": 0.01, "layers": 2},)
+
+
+def test_a_template_for_a_bad_name_is_refused():
+    with pytest.raises(UserError, match="study name"):
+        study_template("A B")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=8,
+    ),
+    st.sampled_from(
+        [
+            "name",
+            "command",
+            "function",
+            "metric",
+            "parameters",
+            "resource",
+            "algorithm",
+            "limits",
+            "worker",
+            "environment",
+            "enqueue",
+            "seed",
+            "method",
+        ]
+    ),
+)
+def test_no_value_crashes_the_reader(value, key):
+    try:
+        read_study_mapping({**MINIMAL, key: value})
+    except StudyFileError as error:
+        assert str(error).startswith("study: ")
