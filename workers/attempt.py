@@ -106,6 +106,7 @@ class Attempt:
         commits = self._commits()
         if self._nothing_left(start):
             return self._close(start, log, commits, None)
+        self._claimed.holding.sure(self._patience)
         trial = self._launcher.start(self._trial_file(start), self._folder, self._gpus)
         try:
             self._watch = Watch(self._bench, self._claimed.holding, trial, log, commits, self._patience)
