@@ -92,7 +92,8 @@ def read_segment(data: bytes, key: str) -> pa.Table:
         file = pq.ParquetFile(pa.BufferReader(data), **_READ_OPTIONS)
         _check_shape(file, key)
         table = file.read(use_threads=False)
-    except (pa.ArrowException, OSError, ValueError, UnicodeError) as error:
+        table.validate(full=True)  # also that names are UTF-8, which is not checked on reading
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise DamagedRecord(key, f"not a readable Parquet file: {str(error)[:200]}") from None
     _check_rows(table, key)
     return table.cast(SCHEMA)

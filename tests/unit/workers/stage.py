@@ -1,4 +1,4 @@
-"""A stage for the worker's real code: a store in memory that can fail, a clock that is moved, trials that follow a script."""
+"""A stage for the worker's real code: a store that can fail, a clock that is moved, trials that follow a script."""
 
 from __future__ import annotations
 
