@@ -12,6 +12,9 @@ from workers.feedback import Feedback
 from workers.reports import Report
 from workers.trial_folder import write_stop
 
+_LOOK_S = 1.0
+"""A long wait looks at the reports this often, so that a flood of them is noticed."""
+
 
 class Running(Protocol):
     """What runs the attempt: a process of its own, or one call within a warm process."""
@@ -56,10 +59,11 @@ class AttemptProcess:
 
     def wait(self, timeout_s: float) -> Ended | None:
         """Wait until the trial ends, at most `timeout_s` seconds."""
-        if self.poll() is None and not self._closed:
-            self._running.wait(timeout_s)
-            return self.poll()
-        return self._ended
+        left = timeout_s
+        while self.poll() is None and left > 0 and not self._closed:
+            self._running.wait(min(left, _LOOK_S))
+            left -= _LOOK_S
+        return self.poll()
 
     def ask_to_stop(self, kind: str) -> None:
         """Write the stop file."""

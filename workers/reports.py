@@ -146,13 +146,11 @@ class ReportFile:
                 self._reopen(found)
         except OSError:
             return b""
-        if self._fd is None or found.st_size == self._offset:
+        self.flooded |= found.st_size > MAX_FILE_BYTES
+        if self._fd is None or found.st_size == self._offset or self.flooded:
             return b""
         if found.st_size < self._offset:
             self._offset, self._rest, self._skipping = 0, b"", False
-        if self._offset > MAX_FILE_BYTES:
-            self.flooded = True
-            return b""
         data = os.pread(self._fd, _READ_BYTES, self._offset)
         self._offset += len(data)
         return data
