@@ -34,25 +34,18 @@ class Requests:
         return self.put * PUT_DOLLARS + self.list * LIST_DOLLARS + self.get * GET_DOLLARS
 
 
-PER_SPEC = Requests(
-    put=1.42
-    + 1
-    + 1
-    + 2
-    + 1
-    + 0.3,  # claim, with races lost; done; last segment; checkpoint; output; share of a log entry
-    get=1
-    + 1
-    + 2
-    + 1
-    + 2,  # log entry and last link by the worker; both links and the segment by the coordinator; checkpoint
-    list=0.3,  # chains of the entry
-)
-PER_BUSY_FLUSH = Requests(put=2, get=1)  # heartbeat and metric segment; the look at the next link
-PER_WORKER_FLUSH = Requests(get=1)  # the board, if changed or not
-PER_TICK = Requests(list=1.2, get=0.1)  # heartbeats, and the log's tail now and then
-PER_BUSY_TICK = Requests(put=1, list=1)  # the board; chains of unsettled entries
-
+PER_SPEC = Requests(put=6.72, get=7.0, list=0.3)
+"""PUT: claim 1.42 (lost races included), done 1, last segment 1, checkpoint 2, output 1, share of a log entry 0.3.
+GET: log entry, last link and checkpoint by the worker 4; both links and the segment by the coordinator 3.
+LIST: share of a listing of its entry's chains."""
+PER_BUSY_FLUSH = Requests(put=2.0, get=1.0)
+"""Heartbeat and metric segment; the look at the next link."""
+PER_WORKER_FLUSH = Requests(get=1.0)
+"""The board, changed or not."""
+PER_TICK = Requests(list=1.2, get=0.1)
+"""Heartbeats, and the log's tail now and then."""
+PER_BUSY_TICK = Requests(put=1.0, list=1.0)
+"""The board; the chains of unsettled entries."""
 SPECS_PER_TRIAL = 1.33
 """Of successive halving with eta 4: 1 + 1/4 + 1/16 + ..."""
 

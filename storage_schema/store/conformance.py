@@ -15,6 +15,7 @@ Processes of a contest open the store by its URL: its scheme must be known to
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterator
 
 from storage_schema.errors import ProtocolViolation
@@ -49,6 +50,8 @@ class StoreConformance:
     contested_keys = 100
     rounds = 50
     """Contested creates of the proof."""
+    replaces = 200
+    """Of one object, while another thread reads it."""
     page = 1000
     """Objects of one page of a listing; the suite lists a few more."""
 
@@ -101,6 +104,30 @@ class StoreConformance:
             versions.add(found.version)
         assert len(versions) == 20
         assert store.get("hints/absent.json", unless="x") is None
+
+    def test_who_reads_during_replaces_sees_whole_objects(self) -> None:
+        """Old or new bytes, never a mixture or a part."""
+        url, done = self.fresh_url(), threading.Event()
+        bodies = {f"{number:08}".encode() * 4000 for number in range(self.replaces)}
+        reader = open_store(url)
+        reader.replace("hints/board.json", next(iter(bodies)))
+
+        def write() -> None:
+            try:
+                writer = open_store(url)
+                for body in bodies:
+                    writer.replace("hints/board.json", body)
+            finally:
+                done.set()
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        reads = 0
+        while not done.is_set() or not reads:
+            found = reader.get("hints/board.json")
+            assert isinstance(found, Blob) and found.data in bodies
+            reads += 1
+        thread.join()
 
     def test_a_listing_longer_than_a_page_is_whole_and_lazy(self) -> None:
         """Order, position and laziness across pages."""

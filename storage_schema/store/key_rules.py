@@ -48,10 +48,7 @@ def checked_prefix(prefix: str) -> str:
     Raises:
         ProtocolViolation: otherwise.
     """
-    if (
-        len(prefix) > MAX_KEY_BYTES
-        or not _PREFIX.fullmatch(prefix)
-        or prefix.rpartition("/")[2] in (".", "..")
-    ):
+    last = prefix.rpartition("/")[2]
+    if len(prefix) > MAX_KEY_BYTES or not _PREFIX.fullmatch(prefix) or last in (".", ".."):
         raise ProtocolViolation(f"{prefix[:100]!r} is no prefix of keys")
     return prefix

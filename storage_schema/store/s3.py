@@ -72,9 +72,8 @@ class S3Store:
         except _FAILURES as error:
             if _status(error) == 304:
                 return Unchanged.UNCHANGED
-            if (
-                _code(error) == "NoSuchKey"
-            ):  # no other 404: a missing bucket or a gateway's page prove nothing
+            # No other 404 counts: a missing bucket and a gateway's page say nothing about the object.
+            if _code(error) == "NoSuchKey":
                 return None
             raise self._explained(error, "get", key) from error
         return Blob(data=answer["Body"], version=answer["ETag"], modified=answer["LastModified"].timestamp())

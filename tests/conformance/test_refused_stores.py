@@ -79,6 +79,10 @@ def test_a_server_with_wrong_listings_is_refused(listing, monkeypatch):
     assert not proof_of(Faults(listing=listing), monkeypatch).ok
 
 
+def test_a_server_that_ignores_the_position_of_a_listing_is_put_right(monkeypatch):
+    assert proof_of(Faults(listing="from the start"), monkeypatch).ok
+
+
 def test_what_is_only_slow_or_odd_is_a_warning(monkeypatch):
     faults = Faults(conditional_reads=False, clock_ahead_s=3600, deletes="denied")
     proof = proof_of(faults, monkeypatch)

@@ -14,6 +14,8 @@ from tests.servers.s3 import S3Server, lead_to
 
 
 class TestFolder(StoreConformance):
+    page = 100  # it has none
+
     @pytest.fixture(autouse=True)
     def _place(self, tmp_path: Path) -> None:
         self._folder = tmp_path
@@ -40,6 +42,7 @@ class TestMemory(StoreConformance):
 class OnS3(StoreConformance):
     processes = 4
     contested_keys = 40
+    replaces = 40
 
     def fresh_url(self) -> str:
         return self._server.new_url()
@@ -54,6 +57,8 @@ class TestMiniStack(OnS3):
 
 class TestMoto(OnS3):
     rounds = 10  # it serves one request at a time, 20 ms each
+    contested_keys = 20
+    page = 100
 
     @pytest.fixture(autouse=True)
     def _reached(self, moto_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:

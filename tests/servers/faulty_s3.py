@@ -20,7 +20,7 @@ class Faults:
 
     conditions: Literal["kept", "ignored", "checked, then written", "not implemented"] = "kept"
     missing: Literal["404", "403"] = "404"
-    listing: Literal["in order", "backwards", "a minute old"] = "in order"
+    listing: Literal["in order", "backwards", "a minute old", "from the start"] = "in order"
     conditional_reads: bool = True
     clock_ahead_s: float = 0.0
     deletes: Literal["done", "denied"] = "done"
@@ -91,6 +91,8 @@ class FaultyS3(LoopbackServer):
 
     def _list(self, query: dict[str, str]) -> Answer:
         after = query.get("continuation-token") or query.get("start-after", "")
+        if self.faults.listing == "from the start":
+            after = query.get("continuation-token", "")
         with self._lock:
             objects = dict(self._objects)
         keys = sorted(key for key in objects if key.startswith(query.get("prefix", "")) and key > after)
