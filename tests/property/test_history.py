@@ -70,9 +70,9 @@ def settled(draw, history):
 @st.composite
 def wishes(draw, history):
     kinds = [
+        *[Enqueue(parameters={"layers": n}, reason="") for n in (1, 2, 3)],
         Pause(reason=""),
         Resume(reason=""),
-        Enqueue(parameters={"layers": 2}, reason=""),
         SetLimits(limits=Limits(trials=20), reason=""),
     ]
     if history.trials:
