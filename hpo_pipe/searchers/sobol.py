@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from hpo_pipe.searchers.fresh import fresh
 from hpo_pipe.space import Space
@@ -43,6 +42,10 @@ def sobol_point(number: int, d: int, scramble: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=8)
 def _block(block: int, d: int, scramble: int) -> NDArray[np.float64]:
+    from scipy.stats import (
+        qmc,
+    )  # here, because it takes half a second, and reading a study file does not need it
+
     engine = qmc.Sobol(d, scramble=True, rng=np.random.Generator(np.random.PCG64(scramble)))
     if block:
         engine.fast_forward(block * BLOCK)
