@@ -81,13 +81,17 @@ class BoardReader:
         return self._world.clock.monotonic() - self._changed_at
 
     def finished(self) -> bool:
-        """Tell whether the study has ended: the board says so, and the log entry that it names bears it out."""
+        """Tell whether the study has ended: the board says so, and the log bears it out.
+
+        A board older than the log's head proves nothing: a user may have opened the study again.
+        """
         entry = None if self._board is None else self._board.finished
-        if entry is None:
+        if self._board is None or entry is None:
             return False
         if self._finish_seen != entry and _holds_finish(self._world.store, entry):
             self._finish_seen = entry
-        return self._finish_seen == entry
+        newer = self._world.store.get(log_key(self._board.head + 1))
+        return self._finish_seen == entry and not isinstance(newer, Blob)
 
     def _lines(self) -> list[OpenSpec]:
         if self._board is None:

@@ -127,6 +127,10 @@ def test_run_works_a_study_off_and_ends_with_the_best_configuration(folder: Path
     again = call(folder, "run", "study.toml")
     assert (again.returncode, again.stdout) == (0, done.stdout)
     assert "has ended already" in again.stderr
+    assert call(folder, "limits", url, "--trials", "8").returncode == 0
+    more = call(folder, "run", "study.toml")
+    assert more.returncode == 0, more.stderr
+    assert "trials 8: " in more.stderr
     replayed = call(folder, "replay", url)
     assert (replayed.returncode, replayed.stdout) == (0, "")
 
