@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 
 from storage_schema.errors import (
+    DamagedRecord,
     HpoPipeError,
-    NewerFormat,
     StoreRefused,
     StoreUnavailable,
     UserError,
@@ -33,6 +33,7 @@ from workers.trial_process import Launcher, make_launcher
 from workers.world import World
 
 EXIT_USAGE = 2
+EXIT_DAMAGED = 65
 EXIT_UNAVAILABLE = 69
 EXIT_CONFIGURATION = 78
 
@@ -52,6 +53,7 @@ Exit codes:
   0    the study has ended, or there was nothing to do
   1    failure
   2    usage error or bad input
+  65   a stored record is damaged, or written by a newer hpo-pipe
   69   the store could not be reached at the start
   75   interrupted, or --max-runtime: start it again
   78   configuration error (study refused, program not found): do not
@@ -152,15 +154,26 @@ def main() -> None:
     try:
         worker.main(prog_name="hpo-pipe worker")
     except HpoPipeError as error:
-        for line in str(error).splitlines() or [type(error).__name__]:
-            print(f"hpo-pipe: error: {line}", file=sys.stderr)
+        _complain(str(error) or type(error).__name__)
         sys.exit(_status(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _complain(f"{error.filename}: {error.strerror}")
+        sys.exit(EXIT_FAILED)
+
+
+def _complain(words: str) -> None:
+    for line in words.splitlines():
+        print(f"hpo-pipe: error: {line}", file=sys.stderr)
 
 
 def _status(error: HpoPipeError) -> int:
     match error:
-        case StudyRefused() | NotStartable() | StoreRefused() | NewerFormat():
+        case StudyRefused() | NotStartable() | StoreRefused():
             return EXIT_CONFIGURATION
+        case DamagedRecord():
+            return EXIT_DAMAGED
         case UserError():
             return EXIT_USAGE
         case StoreUnavailable():
