@@ -54,7 +54,7 @@ install_extra() {
         return
     fi
     say "Installing hpo-pipe and its [$1] extra into .venv (once)"
-    (cd "$root" && .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$1]") ||
+    (cd "$root" && .venv/bin/python -m pip install -qq --disable-pip-version-check --editable ".[$1]") ||
         fail "pip could not install (its reason stands above). It needs a network and a package index, once"
     printf '%s\n' "$wanted" >"$stamp"
 }
