@@ -10,13 +10,17 @@ T = TypeVar("T")
 PAUSE_S = 0.02
 
 
-def wait_until(condition: Callable[[], T], timeout_s: float, what: str) -> T:
-    """Return the first true value of `condition`, asked again and again; fail naming `what` after `timeout_s`."""
+def wait_until(condition: Callable[[], T], timeout_s: float, what: str | Callable[[], str]) -> T:
+    """Return the first true value of `condition`, asked again and again; fail naming `what` after `timeout_s`.
+
+    A callable `what` is asked when the time is over: it may say how things stand then.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s:g} s in vain for: {what}")
+            said = what if isinstance(what, str) else what()
+            raise AssertionError(f"waited {timeout_s:g} s in vain for: {said}")
         time.sleep(PAUSE_S)

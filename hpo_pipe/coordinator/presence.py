@@ -73,7 +73,7 @@ class Presence:
             names.add(worker)
             known = self.seen.get(worker)
             if known is None or (known.version, known.modified) != (stat.version, stat.modified):
-                pointed |= self._read(worker, after)
+                pointed |= self._read(worker, stat, after)
         for gone in self.seen.keys() - names:
             pointed |= _holding(self.seen.pop(gone).beat)
         return pointed
@@ -145,12 +145,20 @@ class Presence:
                 del self.seen[worker]
 
     def _notice_own_pause(self, before: float, after: float) -> None:
-        """After a pause of its own (a suspended machine, SIGSTOP) the observer gives everybody a new lease."""
-        if self._looked_at is not None and before - self._looked_at > self._lease_s / 2:
-            self._judge_from = max(self._judge_from, before + self._lease_s / 2)
+        """After a pause of its own (a suspended machine) the observer gives everybody half a lease to be seen again.
+
+        Not more than once in so long: an observer that is merely slow would never judge anybody.
+        """
+        paused = self._looked_at is not None and before - self._looked_at > self._lease_s / 2
+        if paused and before >= self._judge_from + self._lease_s:
+            self._judge_from = before + self._lease_s / 2
         self._looked_at = after
 
-    def _read(self, worker: str, after: float) -> set[SpecId]:
+    def _read(self, worker: str, stat: Stat, after: float) -> set[SpecId]:
+        """Read a changed heartbeat. What is remembered is the listing's version and time, never the read's:
+
+        S3 lists milliseconds and reads whole seconds, and a comparison of the two would look like a change.
+        """
         blob = self._store.get(worker_key(worker))
         if not isinstance(blob, Blob):
             return set()
@@ -159,7 +167,7 @@ class Presence:
         except DamagedRecord:
             beat = None
         before = self.seen.get(worker)
-        self.seen[worker] = Seen(blob.version, blob.modified, after, beat)
+        self.seen[worker] = Seen(stat.version, stat.modified, after, beat)
         closed_before = before.beat.closed if before and before.beat else 0
         if beat is not None and beat.closed - closed_before > len(beat.recent):
             self._missed = True

@@ -101,6 +101,17 @@ def test_an_observer_that_was_paused_still_finds_the_dead_afterwards() -> None:
     assert steps(world, held, seconds=30) == [held.id]
 
 
+def test_an_observer_that_is_always_slow_finds_the_dead_too() -> None:
+    """Its looks are further apart than half a lease: each of them resembles the end of a pause."""
+    world, held = World("slow"), claim(0, "w-a")
+    world.beat("w-a", held)
+    world.look(held)
+    found: list[LinkId] = []
+    for _ in range(5):
+        found += world.look(held, after_s=0.6 * LEASE_S)
+    assert held.id in found
+
+
 def test_when_most_vanish_at_once_nobody_is_fenced_for_another_lease() -> None:
     world = World("brown-out")
     claims = [claim(i, f"w-{i}") for i in range(5)]

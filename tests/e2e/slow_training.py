@@ -1,0 +1,43 @@
+"""A training whose every value depends on all epochs before it: a resumption from the wrong place shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from hpo_pipe.trial import current_trial
+
+EPOCH_S = float(os.environ.get("TEST_EPOCH_S", "0.1"))
+
+
+def step(state: float, lr: float) -> float:
+    """Train one epoch."""
+    return (3.7 * state * (1.0 - state) + lr) % 1.0
+
+
+def state_after(lr: float, epochs: int) -> float:
+    """Return the model after so many undisturbed epochs."""
+    state = 0.3
+    for _ in range(epochs):
+        state = step(state, lr)
+    return state
+
+
+def main() -> None:
+    """Train, report and checkpoint each epoch."""
+    trial = current_trial()
+    lr = trial.params["lr"]
+    state = 0.3
+    if saved := trial.checkpoint:
+        state = json.loads((saved / "state.json").read_text())["state"]
+    for _epoch in trial.steps():
+        time.sleep(EPOCH_S)
+        state = step(state, lr)
+        trial.report(loss=state)
+        with trial.save_checkpoint() as folder:
+            (folder / "state.json").write_text(json.dumps({"state": state}))
+
+
+if __name__ == "__main__":
+    main()
