@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage_schema.keys import CheckpointId, checkpoint_file_key, manifest_key
+from storage_schema.metric_log import Row, write_segment
 from storage_schema.records import LinkKind, Manifest
 from storage_schema.trial_env import INTERRUPT, STOP
 from tests.unit.workers.stage import (
@@ -264,7 +265,8 @@ def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(stage: Stage, dama
             stage.store.inner.replace(manifest_key(newest), stage.read(manifest_key(newest))[:-3])
         case "segment":
             manifest = Manifest.from_bytes(stage.read(manifest_key(newest)), "m")
-            stage.store.inner.replace(manifest.segments[-1].key, b"PAR1")
+            other = write_segment([Row(4, "loss", 99.0, 0.0)])
+            stage.store.inner.replace(manifest.segments[-1].key, other)
     stage.reoffer(spec)
     trial = stage.attempt(trains(9))
     assert trial is not None
