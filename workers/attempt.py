@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +10,8 @@ from storage_schema.errors import ProtocolViolation, StoreUnavailable, UserError
 from storage_schema.keys import output_key
 from storage_schema.records import CheckpointRef, Link, LinkKind, Study
 from storage_schema.store import create_settled
-from storage_schema.trial_env import TrialFile
 from storage_schema.waiting import GaveUp
+from workers.assignment import trial_file
 from workers.checkpoint_cache import CheckpointCache
 from workers.claim import Claimed
 from workers.closing import Course, Outcome, outcome, unasked_before
@@ -107,7 +106,9 @@ class Attempt:
         if self._nothing_left(start):
             return self._close(start, log, commits, None)
         self._claimed.holding.sure(self._patience)
-        trial = self._launcher.start(self._trial_file(start), self._folder, self._gpus)
+        trial = self._launcher.start(
+            trial_file(self._bench.study, self._claimed, start, self._folder), self._folder, self._gpus
+        )
         try:
             self._watch = Watch(self._bench, self._claimed.holding, trial, log, commits, self._patience)
             ended = self._watch.until_end()
@@ -136,27 +137,6 @@ class Attempt:
         """Tell whether an earlier attempt committed the end of this spec, and only its link was missing."""
         resource = self._bench.study.resource
         return resource is not None and start.own and start.resource >= self._claimed.issue.to
-
-    def _trial_file(self, start: Start) -> TrialFile:
-        study, issue, folder = self._bench.study, self._claimed.issue, self._folder
-        resource = study.resource
-        return TrialFile(
-            study=study.name,
-            trial=issue.trial,
-            spec=str(self._claimed.spec),
-            attempt=self._claimed.holding.claim.id.link,
-            parameters=dict(issue.parameters),
-            resource_name=resource.name if resource else None,
-            start=start.resource,
-            to=issue.to if resource else None,
-            objective=study.objective.name,
-            goal=study.objective.goal,
-            seed=trial_seed(study.seed, issue.trial),
-            metrics_file=str(folder / "metrics.jsonl"),
-            checkpoint_dir=str(folder / "checkpoints"),
-            restored=str(folder / "restored") if start.checkpoint else None,
-            stop_file=str(folder / "stop"),
-        )
 
     def _segment_log(self, start: Start) -> SegmentLog:
         study, issue = self._bench.study, self._claimed.issue
@@ -298,12 +278,6 @@ class Attempt:
     def _say(self, words: str) -> None:
         id = self._claimed.holding.claim.id
         self._bench.world.say(f"trial {self._claimed.issue.trial} ({id.spec}, attempt {id.link}): {words}")
-
-
-def trial_seed(study_seed: int, trial: int) -> int:
-    """Return the seed of a trial's training: 31 bits, the same in every attempt and at every rung."""
-    digest = hashlib.sha256(f"{study_seed}/training/{trial}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
 
 
 def _newest(start: Start, commits: Commits) -> CheckpointRef | None:
