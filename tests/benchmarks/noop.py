@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from storage_schema.keys import CHAIN, parse_link_key
@@ -48,13 +49,18 @@ trials = {trials}
 LIMIT_S = 110
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Ran:
     """A study that has ended."""
 
-    links: list[Link]
+    url: str
     whole_s: float
     """From the first process's start to the last one's end."""
+
+    @cached_property
+    def links(self) -> list[Link]:
+        """All chain links, read from the store when they are first asked for."""
+        return read_links(self.url)
 
     @property
     def done(self) -> int:
@@ -94,7 +100,7 @@ def run_noop(folder: Path, url: str, mode: str, *, trials: int, workers: int) ->
     whole_s = time.perf_counter() - begin
     if status:
         raise RuntimeError(f"status {status}: {(folder / 'output').read_text()[-2000:]}")
-    return Ran(links=read_links(url), whole_s=whole_s)
+    return Ran(url=url, whole_s=whole_s)
 
 
 @contextlib.contextmanager
