@@ -1,1 +1,1 @@
-"""hpo-pipe: hyper-parameter tuning through a bucket. Importing this costs nothing; see hpo_pipe.trial and hpo_pipe.study."""
+"""hpo-pipe: tuning through a folder or a bucket. Importing this costs nothing; see hpo_pipe.trial, hpo_pipe.study."""

@@ -205,9 +205,7 @@ def _resource_json(resource: Resource | None) -> Json:
 def _resource(f: Fields) -> Resource:
     rungs = f.array("rungs")
     top = f.integer("max", 1)
-    rising = all(isinstance(r, int) for r in rungs) and all(
-        a < b for a, b in itertools.pairwise(rungs)
-    )
+    rising = all(isinstance(r, int) for r in rungs) and all(a < b for a, b in itertools.pairwise(rungs))
     if not rungs or not rising or rungs[-1] != top:
         f.refuse("rungs", rungs, f"rising integers that end with {top}")
     return Resource(name=f.text("name"), min=f.integer("min", 1), max=top, rungs=tuple(rungs))
