@@ -15,6 +15,8 @@ Exit status 0 is success; 75 after an interrupt is an interruption; anything els
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from storage_schema.codec import Json, encode
@@ -57,3 +59,24 @@ class TrialFile:
     def to_bytes(self) -> bytes:
         """Return the file's bytes."""
         return encode(asdict(self))
+
+
+def trial_path(
+    path: str, environment: Mapping[str, str], *, prefix: str, base_prefix: str, scripts: str
+) -> str:
+    """Return the PATH that commands of trials are looked up on.
+
+    It is the user's own. Only where no environment is activated, and hpo-pipe itself was started out of one
+    (``.venv/bin/hpo-pipe``), does that one come first, as if it were activated: `python` is then the Python whose
+    packages the training script most likely needs.
+
+    Args:
+        path: the user's PATH.
+        environment: the user's variables.
+        prefix, base_prefix: ``sys.prefix`` and ``sys.base_prefix``.
+        scripts: the folder of hpo-pipe's own Python.
+    """
+    activated = any(environment.get(name) for name in ("VIRTUAL_ENV", "CONDA_PREFIX"))
+    if activated or prefix == base_prefix or scripts in path.split(os.pathsep):
+        return path
+    return f"{scripts}{os.pathsep}{path}" if path else scripts

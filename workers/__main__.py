@@ -21,6 +21,8 @@ from storage_schema.errors import (
 )
 from storage_schema.records import Program, Study
 from storage_schema.store import open_store
+from storage_schema.store.proof import prove_quickly
+from storage_schema.trial_env import trial_path
 from workers.assembly import Plan, StudyRefused, assemble, read_study
 from workers.attempt import NotStartable
 from workers.coordinator_process import CoordinatorStarter
@@ -119,7 +121,8 @@ def worker(
     """
     world = World(store=open_store(url))
     study = _with_command(read_study(world, study_sha256), command)
-    environment = dict(os.environ)  # noqa: TID251 (an edge; trials get it as it is)
+    prove_quickly(world.store).demand()
+    environment = _environment()
     pool = visible_gpus(environment)
     gpus = deal(pool, slots, gpus_per_trial)
     interruption = Interruption(world.clock)
@@ -200,6 +203,19 @@ def _launchers(study: Study, environment: dict[str, str], workdir: Path) -> Call
         )
 
     return launcher
+
+
+def _environment() -> dict[str, str]:
+    """Return what trials inherit: the user's environment, see `trial_path` for its PATH."""
+    found = dict(os.environ)  # noqa: TID251 (an edge)
+    found["PATH"] = trial_path(
+        found.get("PATH", os.defpath),
+        found,
+        prefix=sys.prefix,
+        base_prefix=sys.base_prefix,
+        scripts=str(Path(sys.executable).parent),
+    )
+    return found
 
 
 def _machine(name: str | None, slots: int, gpus: int) -> Machine:

@@ -174,11 +174,23 @@ def _end_of_nothing(study: OpenStudy, state: StudyState) -> int:
 
 def _note_another_python(command: tuple[str, ...]) -> None:
     """A `python` found on PATH that is not the one with hpo-pipe in it is a usual reason why every trial fails."""
+    import os
     import shutil
     import sys
 
+    from storage_schema.trial_env import trial_path
+
     if not command or command[0] not in ("python", "python3"):
         return
-    found = shutil.which(command[0])
+    own = str(Path(sys.executable).parent)
+    environment = os.environ  # noqa: TID251 (an edge)
+    path = trial_path(
+        environment.get("PATH", os.defpath),
+        environment,
+        prefix=sys.prefix,
+        base_prefix=sys.base_prefix,
+        scripts=own,
+    )
+    found = shutil.which(command[0], path=path)
     if found and Path(found).parent.resolve() != Path(sys.executable).parent.resolve():
         say(f"note: trials run {found}, found on PATH; hpo-pipe itself runs in {sys.executable}")

@@ -103,7 +103,8 @@ class Bench:
             number = chain[-1].id.link + 1 if chain else 1
             lines.append(OpenSpec(spec=spec, next_link=number, priority=0, trial=spec.index))
         beat = int.from_bytes(os.urandom(4), "big")
-        self.store.replace(BOARD, Board(head=0, open=tuple(lines), finished=finished, beat=beat).to_bytes())
+        board = Board(head=finished or 0, open=tuple(lines), finished=finished, beat=beat)
+        self.store.replace(BOARD, board.to_bytes())
 
     def finish(self) -> None:
         entry = Entry(entry=1, token="f", author="user", facts=None, decisions=(Finish(reason="enough"),))
