@@ -85,6 +85,7 @@ class Coordinator:
         self._store_ahead_s = 0.0  # the store's clock minus our monotonic one
         self._rate = 0.0  # settled specs per second, smoothed
         self._rate_at = clock.monotonic()
+        self._gap_s = 0.0  # between two ticks, seconds: the longer of the last one and the mean
 
     @property
     def history(self) -> History:
@@ -230,15 +231,20 @@ class Coordinator:
         return round(self._clock.monotonic() + self._store_ahead_s, 3)
 
     def _demand(self) -> int:
-        """Return how many specs should be open: one for each live slot, and as many as end between two looks."""
-        now = self._clock.monotonic()
-        slots = self._presence.slots(now, self.name)
-        waiting = math.ceil(2 * self._rate * self._study.timing.tick_s)
+        """Return how many specs should be open: one for each live slot, and some that wait.
+
+        As many wait as end between two ticks, twice over: fewer would let slots stand idle, and more would be
+        decided earlier than need be, on fewer results. A tick that runs once knows neither, and keeps one for each
+        slot.
+        """
+        slots = self._presence.slots(self._clock.monotonic(), self.name)
+        waiting = slots if self._one_shot else math.ceil(2 * self._rate * self._gap_s)
         return slots + min(max(waiting, MIN_WAITING), MAX_WAITING)
 
     def _measure_rate(self, settled: int) -> None:
         now = self._clock.monotonic()
         elapsed = now - self._rate_at
+        self._gap_s = max(elapsed, (self._gap_s + elapsed) / 2)
         if elapsed > 0:
             keep = math.exp(-elapsed / max(1.0, self._study.timing.tick_s))
             self._rate = keep * self._rate + (1 - keep) * settled / elapsed
