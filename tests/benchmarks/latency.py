@@ -22,7 +22,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 ran = run_noop(folder / "job", str(folder / "study"), mode, trials=TRIALS, workers=workers)
-            gaps = ran.gaps_ms()
+                gaps = ran.gaps_ms()
             spread = [quantile(gaps, share) for share in (0.5, 0.9, 0.99)]
             rows.append((f"{mode}, {workers} workers", len(gaps), *spread, max(gaps)))
     table(["", "gaps", "median", "90 %", "99 %", "longest"], rows)

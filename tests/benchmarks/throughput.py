@@ -68,9 +68,10 @@ def main() -> None:
                 ran = run_noop(
                     folder / "job", str(folder / "study"), mode, trials=TRIALS[mode], workers=workers
                 )
+                rate = ran.done / ran.busy_s
                 other = optuna_rate(folder, mode, workers, TRIALS[mode]) if peer else "-"
-            rows.append((f"{mode}, {workers} workers", ran.done / ran.busy_s, ran.whole_s, other))
             assert ran.done == TRIALS[mode], "a trial is missing"
+            rows.append((f"{mode}, {workers} workers", rate, ran.whole_s, other))
     table(["", "hpo-pipe per s", "whole run s", "Optuna per s"], rows)
 
 
