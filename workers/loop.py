@@ -34,7 +34,7 @@ class Pace:
     def of(cls, url: str) -> Pace:
         """Return the pace for a store: looking is free on a folder, and costs money elsewhere."""
         if url.startswith(("file:", "memory:")):
-            return cls(first_s=0.05, most_s=0.2)
+            return cls(first_s=0.01, most_s=0.2)
         return cls(first_s=1.0, most_s=15.0)
 
     @property

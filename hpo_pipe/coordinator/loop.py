@@ -25,7 +25,7 @@ from storage_schema.waiting import GaveUp, Patience
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 75
 
-BUSY_SHARE = 0.05
+BUSY_SHARE = 0.02
 """On a folder a look costs next to nothing: after a tick that saw something the next one follows this much sooner."""
 QUIET_SHARE = 0.1
 MIN_PAUSE_S = 0.01
@@ -74,6 +74,7 @@ def run_coordinator(
                 wait=patience,
                 name=coordinator_name(),
                 one_shot=once,
+                near=_near(url),
                 gather=gather,
             )
             if once:
@@ -93,7 +94,7 @@ def coordinator_name() -> str:
 class _Pace:
     """How long to wait between two ticks: a share of the time since something last happened.
 
-    So trials of a second are looked after twenty times a second, and trials of an hour once per `tick_s`.
+    So trials of a second are looked after many times a second, and trials of an hour once per `tick_s`.
     """
 
     def __init__(self, study: Study, url: str, tick_s: float | None, now: float) -> None:

@@ -62,6 +62,7 @@ class Coordinator:
         wait: Wait,
         name: str,
         one_shot: bool = False,
+        near: bool = False,
         gather: Gather = in_order,
         token: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
@@ -71,6 +72,7 @@ class Coordinator:
         self._clock = clock
         self._wait = wait
         self._one_shot = one_shot
+        self._near = near  # reads cost microseconds and no money: look at every open chain in every tick
         self._gather = gather
         self._token = token
         self.log = Log(store, study)
@@ -83,9 +85,7 @@ class Coordinator:
         self._beat_at = -math.inf
         self._started_at = clock.now()
         self._store_ahead_s = 0.0  # the store's clock minus our monotonic one
-        self._rate = 0.0  # settled specs per second, smoothed
-        self._rate_at = clock.monotonic()
-        self._gap_s = 0.0  # between two ticks, seconds: the longer of the last one and the mean
+        self._backlog = MIN_WAITING
 
     @property
     def history(self) -> History:
@@ -147,7 +147,8 @@ class Coordinator:
         """
         self._chains.keep(self.history.open)
         now = self._clock.monotonic()
-        if self._presence.take_missed() or now - self._swept_at >= self._study.timing.lease_s / 4:
+        missed = self._presence.take_missed()
+        if missed or self._near or now - self._swept_at >= self._study.timing.lease_s / 4:
             self._swept_at = now
             wanted = list(self.history.open)
         else:
@@ -203,8 +204,10 @@ class Coordinator:
     def _append(self) -> tuple[int, int]:
         """Decide and append until the log says what this coordinator would say; return (settled, entries)."""
         total = entries = 0
-        for _ in range(MAX_ROUNDS):
+        for attempt in range(MAX_ROUNDS):
             settled = self._settled()
+            if attempt == 0:
+                self._size_backlog(len(settled))
             facts = Facts(now=self._store_now(), demand=self._demand(), settled=settled)
             decisions = decide(self._view, facts)
             if not settled and not decisions:
@@ -220,7 +223,6 @@ class Coordinator:
                 entries += 1
                 total += len(settled)
             self._chains.keep(self.history.open)
-        self._measure_rate(total)
         return total, entries
 
     def _settled(self) -> tuple[SettledSpec, ...]:
@@ -233,19 +235,19 @@ class Coordinator:
     def _demand(self) -> int:
         """Return how many specs should be open: one for each live slot, and some that wait.
 
-        As many wait as end between two ticks, twice over: fewer would let slots stand idle, and more would be
-        decided earlier than need be, on fewer results. A tick that runs once knows neither, and keeps one for each
-        slot.
+        A tick that runs once cannot know how many are used up until the next one, and keeps one for each slot.
         """
         slots = self._presence.slots(self._clock.monotonic(), self.name)
-        waiting = slots if self._one_shot else math.ceil(2 * self._rate * self._gap_s)
-        return slots + min(max(waiting, MIN_WAITING), MAX_WAITING)
+        waiting = max(slots, MIN_WAITING) if self._one_shot else self._backlog
+        return slots + min(waiting, MAX_WAITING)
 
-    def _measure_rate(self, settled: int) -> None:
-        now = self._clock.monotonic()
-        elapsed = now - self._rate_at
-        self._gap_s = max(elapsed, (self._gap_s + elapsed) / 2)
-        if elapsed > 0:
-            keep = math.exp(-elapsed / max(1.0, self._study.timing.tick_s))
-            self._rate = keep * self._rate + (1 - keep) * settled / elapsed
-            self._rate_at = now
+    def _size_backlog(self, settled: int) -> None:
+        """Let more specs wait where all were used up since the last tick, and fewer where many were left.
+
+        Too few would let slots stand idle; too many would be decided earlier than need be, on fewer results.
+        """
+        left = sum(chain.is_open for chain in self._chains)
+        if settled and not left:
+            self._backlog = min(2 * self._backlog, MAX_WAITING)
+        elif 2 * left > self._backlog:
+            self._backlog = max(MIN_WAITING, self._backlog - 1)
