@@ -67,7 +67,7 @@ class BoardReader:
             return line
 
     def put_back(self, line: OpenSpec) -> None:
-        """Let a line be picked again: the store was away before anything was sent for it."""
+        """Let a line be picked again: the store was away, and what became of it is not known."""
         with self._lock:
             self._dropped.discard((line.spec, line.next_link))
 

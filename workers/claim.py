@@ -11,7 +11,6 @@ from storage_schema.errors import StoreUnavailable
 from storage_schema.keys import LinkId, SpecId, log_key
 from storage_schema.records import Entry, Issue, Link, LinkKind, OpenSpec, Study
 from storage_schema.store import Blob, create_settled
-from storage_schema.waiting import GaveUp
 from workers.board import WINDOW, BoardReader
 from workers.lease import Holding, Lease
 from workers.start import Start, starts
@@ -83,9 +82,10 @@ class Desk:
                 return None
             try:
                 claimed = self._try(line, look_first=lost)
-            except GaveUp:
-                raise  # the claim may have landed: nobody here takes this line again
             except StoreUnavailable:
+                # A claim that was given up may still have landed: then the next try finds the place taken, by one
+                # whom no heartbeat names, and the spec is open again after a fence. Without a next try a lone
+                # worker would leave the spec waiting for ever.
                 self._board.put_back(line)
                 raise
             if claimed is not None:

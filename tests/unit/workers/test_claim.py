@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from storage_schema.clock import SystemClock
+from storage_schema.errors import OutcomeUnknown, StoreUnavailable
 from storage_schema.keys import SpecId
 from storage_schema.records import LinkKind
 from storage_schema.store.local import LocalStore
@@ -50,6 +51,41 @@ def test_a_claim_whose_answer_is_lost_is_won_all_the_same(stage: Stage) -> None:
     stage.publish(issue())
     stage.store.lose_answers = 1
     assert stage.claim().spec == SPEC
+    assert len(stage.chain()) == 1
+
+
+def test_a_claim_that_was_given_up_without_landing_is_tried_again(stage: Stage) -> None:
+    """A lone worker would leave the spec waiting for ever."""
+    stage.publish(issue())
+    create = stage.store.create
+
+    def away(key: str, data: bytes) -> object:
+        if key.startswith("chain/"):
+            raise StoreUnavailable("the disk is full")
+        return create(key, data)
+
+    stage.store.create = away
+    with pytest.raises(StoreUnavailable):
+        stage.desk.claim(frozenset())
+    stage.store.create = create
+    assert stage.claim().spec == SPEC
+
+
+def test_a_claim_that_was_given_up_and_landed_is_found_taken(stage: Stage) -> None:
+    stage.publish(issue())
+    create = stage.store.create
+
+    def lands_unheard(key: str, data: bytes) -> object:
+        create(key, data)
+        raise OutcomeUnknown("no answer")
+
+    get = stage.store.get
+    stage.store.create = lands_unheard
+    stage.store.get = lambda key, unless=None: None if key.startswith("chain/") else get(key, unless)
+    with pytest.raises(StoreUnavailable):
+        stage.desk.claim(frozenset())
+    stage.store.create, stage.store.get = create, get
+    assert stage.desk.claim(frozenset()) is None
     assert len(stage.chain()) == 1
 
 
