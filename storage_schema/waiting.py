@@ -55,11 +55,11 @@ class Patience:
         self._since: float | None = None
         self._announced = False
 
-    def __call__(self, failed: int) -> None:
+    def __call__(self, failed: int, reason: str) -> None:
         """Wait before the next try of :func:`~storage_schema.store.settle.create_settled`; `failed` counts from 1."""
         if failed == 1:
             self._over()
-        self.wait(failed, "the store gives no definite answer to a write")
+        self.wait(failed, reason)
 
     def through(self, action: Callable[[], T]) -> T:
         """Return ``action()``, tried until it raises StoreUnavailable no more.

@@ -17,7 +17,7 @@ from storage_schema.metric_log import (
     write_segment,
 )
 from storage_schema.records import SegmentRef
-from storage_schema.store import Store, create_settled
+from storage_schema.store import Store, Wait, create_settled
 from storage_schema.waiting import GaveUp
 from workers.trial_process import Report
 
@@ -29,9 +29,9 @@ MAX_SEGMENTS_BETWEEN = 32
 """Manifests name all segments of an attempt: a long one merges them now and then."""
 
 
-def at_once(failed: int) -> None:
+def at_once(failed: int, reason: str) -> None:
     """Do not wait: the rows stay here, and the same bytes are sent again later."""
-    raise GaveUp("the store is away; metrics are kept until it is back")
+    raise GaveUp(f"metrics are kept until the store is back: {reason}")
 
 
 class SegmentLog:
@@ -90,7 +90,7 @@ class SegmentLog:
                     self._see(report.resource)
         return last
 
-    def flush(self, wait: Callable[[int], None]) -> None:
+    def flush(self, wait: Wait) -> None:
         """Write all rows; raises what `wait` raises (see `create_settled`), and then keeps them."""
         while self.waiting:
             if self._pending is None:
@@ -101,7 +101,7 @@ class SegmentLog:
         if len(self._own) > MAX_SEGMENTS_BETWEEN:
             self._merge(wait)
 
-    def finish(self, wait: Callable[[int], None]) -> tuple[SegmentRef, ...]:
+    def finish(self, wait: Wait) -> tuple[SegmentRef, ...]:
         """Write all rows, merge what is many, and return the segments that belong to the record."""
         self.flush(wait)
         if len(self._own) > MAX_SEGMENTS_AT_END:
@@ -112,7 +112,7 @@ class SegmentLog:
         """Return the segments so far, inherited ones first."""
         return (*self._inherited, *(ref for ref, _ in self._own))
 
-    def _merge(self, wait: Callable[[int], None]) -> None:
+    def _merge(self, wait: Wait) -> None:
         size = sum(len(data) for _, data in self._own)
         if size > MAX_SEGMENT_BYTES // 2 or self._rows_written > MAX_SEGMENT_ROWS:
             return
@@ -122,7 +122,7 @@ class SegmentLog:
         self._send(wait)
         del self._own[:before]
 
-    def _send(self, wait: Callable[[int], None]) -> None:
+    def _send(self, wait: Wait) -> None:
         assert self._pending is not None
         key, data = self._pending
         if not create_settled(self._store, key, data, wait=wait).mine:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from hpo_pipe.coordinator.log import Log, Wait
+from hpo_pipe.coordinator.log import Log
 from storage_schema.history import History
 from storage_schema.records import Decision, Entry
+from storage_schema.store import Wait
 
 MAX_LOST_RACES = 1000
 

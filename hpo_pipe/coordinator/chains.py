@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hpo_pipe.coordinator.log import Wait
 from storage_schema.codec import sha256
 from storage_schema.errors import DamagedRecord, ProtocolViolation
 from storage_schema.history import SpecState
 from storage_schema.keys import LinkId, SpecId, link_key
 from storage_schema.metric_log import curves, read_segment, thinned
 from storage_schema.records import Link, LinkKind, SegmentRef, SettledSpec, Study, may_follow
-from storage_schema.store import Blob, Store, create_settled
+from storage_schema.store import Blob, Store, Wait, create_settled
 
 
 @dataclass(slots=True)

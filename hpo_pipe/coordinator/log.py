@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from hpo_pipe.coordinator.packs import PACK_ENTRIES, Packs, pack_start
 from storage_schema.errors import DamagedRecord, StudyNotFound
 from storage_schema.history import History
 from storage_schema.keys import STUDY, log_key
 from storage_schema.records import Entry, Study
-from storage_schema.store import Blob, Store, create_settled
-
-Wait = Callable[[int], None]
-"""Called with the number of the failed try; sleeps, and raises to give up (see `create_settled`)."""
+from storage_schema.store import Blob, Store, Wait, create_settled
 
 
 def read_study(store: Store) -> Study:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from hpo_pipe.coordinator.board import BoardWriter, compose
 from hpo_pipe.coordinator.chains import Chain, Chains
-from hpo_pipe.coordinator.log import Log, Wait
+from hpo_pipe.coordinator.log import Log
 from hpo_pipe.coordinator.presence import Claim, Presence, list_workers
 from hpo_pipe.decide import decide
 from hpo_pipe.space import Space
@@ -20,7 +20,7 @@ from storage_schema.clock import Clock
 from storage_schema.history import History
 from storage_schema.keys import LinkId, SpecId, worker_key
 from storage_schema.records import Entry, Facts, Heartbeat, Link, LinkKind, SettledSpec, Study
-from storage_schema.store import Store
+from storage_schema.store import Store, Wait
 
 MAX_ROUNDS = 16
 """Lost races for the head of the log within one tick before it is left to the next one."""

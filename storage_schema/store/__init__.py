@@ -8,7 +8,7 @@ from pathlib import Path
 
 from storage_schema.errors import UserError, nearest
 from storage_schema.store.protocol import Blob, Created, Stat, Store, Unchanged
-from storage_schema.store.settle import Settled, create_settled
+from storage_schema.store.settle import Settled, Wait, create_settled
 
 STORES: dict[str, str] = {
     "file": "storage_schema.store.local:LocalStore",
@@ -25,6 +25,7 @@ __all__ = [
     "Stat",
     "Store",
     "Unchanged",
+    "Wait",
     "create_settled",
     "open_store",
     "study_url",

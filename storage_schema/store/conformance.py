@@ -197,7 +197,7 @@ class StoreConformance:
         """Repeating a create with the same bytes is how a lost answer is settled."""
         store, mine, yours = self.fresh_store(), secrets.token_bytes(30), secrets.token_bytes(30)
 
-        def never(failed: int) -> None:
+        def never(failed: int, reason: str) -> None:
             raise AssertionError("a store that answers needs no second try")
 
         assert create_settled(store, log_key(1), mine, wait=never).mine

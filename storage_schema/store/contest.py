@@ -72,9 +72,9 @@ def _contend(
         results.put(f"{type(error).__name__}: {error}")
 
 
-def _up_to_a_limit(failed: int) -> None:
+def _up_to_a_limit(failed: int, reason: str) -> None:
     if failed >= TRIES:
-        raise HpoPipeError(f"no answer after {failed} tries")
+        raise HpoPipeError(f"no answer after {failed} tries: {reason}")
 
 
 def _standing(store: Store, key: str) -> bytes | None:
@@ -82,8 +82,8 @@ def _standing(store: Store, key: str) -> bytes | None:
         try:
             found = store.get(key)
             return found.data if isinstance(found, Blob) else None
-        except StoreUnavailable:
-            _up_to_a_limit(failed)
+        except StoreUnavailable as error:
+            _up_to_a_limit(failed, str(error))
     return None
 
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from storage_schema.errors import OutcomeUnknown, StoreUnavailable
+from storage_schema.errors import StoreUnavailable
 from storage_schema.store.protocol import Blob, Created, Store
+
+Wait = Callable[[int, str], None]
+"""Called with the number of the failed try (1, 2, ...) and what the store said; sleeps, and raises to give up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +25,14 @@ class Settled:
     data: bytes
 
 
-def create_settled(store: Store, key: str, data: bytes, *, wait: Callable[[int], None]) -> Settled:
+def create_settled(store: Store, key: str, data: bytes, *, wait: Wait) -> Settled:
     """Create `key` or learn who did.
 
     Args:
         store: the study's store.
         key: the record's key.
         data: the record's bytes, with the author's token in them.
-        wait: called with the number of the failed try (1, 2, ...) before the next one; it sleeps, and raises
-            to give up. Giving up equals a crash: the record may still land.
+        wait: called before the next try; giving up equals a crash: the record may still land.
 
     Returns:
         whether this author's record stands, and the bytes that stand.
@@ -44,7 +46,8 @@ def create_settled(store: Store, key: str, data: bytes, *, wait: Callable[[int],
             if isinstance(found, Blob):
                 return Settled(mine=found.data == data, data=found.data)
             # "exists", then absent: a store that is not consistent, or a hand that deletes. Ask again.
-        except (OutcomeUnknown, StoreUnavailable):
-            pass
+            said = "it says that the object exists, and then that it does not"
+        except StoreUnavailable as error:  # OutcomeUnknown is one of them
+            said = str(error)
         failed += 1
-        wait(failed)
+        wait(failed, said)

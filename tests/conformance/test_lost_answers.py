@@ -31,8 +31,8 @@ def store(proxy: Proxy, s3_server: S3Server) -> Store:
     return open_store(s3_server.new_url())
 
 
-def patient(failed: int) -> None:
-    assert failed < 50, "50 tries without an answer"
+def patient(failed: int, reason: str) -> None:
+    assert failed < 50, f"50 tries without an answer: {reason}"
 
 
 @pytest.mark.parametrize("kind", ["lose answer", "lose request", "reset", "unavailable", "error", "late"])

@@ -48,8 +48,8 @@ class VirtualClock:
         return event.is_set()
 
 
-def never(failed: int) -> None:
-    raise AssertionError(f"the memory store needed try {failed + 1}")
+def never(failed: int, reason: str) -> None:
+    raise AssertionError(f"the memory store needed try {failed + 1}: {reason}")
 
 
 def a_study(**changes: object) -> Study:
