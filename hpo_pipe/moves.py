@@ -10,8 +10,8 @@ from hpo_pipe.searchers import searcher_of
 from hpo_pipe.view import Done, Promote, Sample, Stop, Suggestion, View
 from storage_schema.codec import Json
 from storage_schema.errors import ProtocolViolation, UserError
-from storage_schema.history import TrialState
 from storage_schema.records import CheckpointRef, Issue, StopTrial
+from storage_schema.trial_state import TrialState
 
 ENQUEUED = "enqueued"
 """The origin of a user's configuration; the fold takes the queue's head off when it sees it."""

@@ -13,9 +13,9 @@ from hpo_pipe.cli.output import say
 
 if TYPE_CHECKING:
     from hpo_pipe.study import OpenStudy
-    from storage_schema.history import TrialState
     from storage_schema.keys import SpecId
     from storage_schema.store import Store
+    from storage_schema.trial_state import TrialState
 
 FOLLOW_S = 2.0
 _LEFT_OUT = re.compile(rb"^\.\.\. (\d+) bytes left out \.\.\.$", re.MULTILINE)

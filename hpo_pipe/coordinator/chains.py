@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from storage_schema.codec import sha256
 from storage_schema.errors import DamagedRecord, ProtocolViolation
-from storage_schema.history import SpecState
 from storage_schema.keys import LinkId, SpecId, link_key
 from storage_schema.metric_log import curves, read_segment, thinned
 from storage_schema.records import Link, LinkKind, SegmentRef, SettledSpec, Study, may_follow
 from storage_schema.store import Blob, Store, Wait, create_settled
+from storage_schema.trial_state import SpecState
 
 
 @dataclass(slots=True)

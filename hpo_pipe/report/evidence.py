@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from hpo_pipe.coordinator.packs import PACK_ENTRIES, Packs
 from storage_schema.chain import read_chain
 from storage_schema.errors import DamagedRecord, UserError
-from storage_schema.history import History, TrialState
+from storage_schema.history import History
 from storage_schema.keys import SpecId, log_key
 from storage_schema.records import Decision, Entry, Finish, Issue, Link, RetryTrial, SettledSpec, StopTrial
 from storage_schema.store import Blob, Store
+from storage_schema.trial_state import TrialState
 
 READERS = 16
 """Requests at a time while a trial's part of the log is read."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 from hpo_pipe.coordinator.log import Log, read_study
 from storage_schema.errors import DamagedRecord
-from storage_schema.history import History, TrialState
+from storage_schema.history import History
 from storage_schema.keys import WORKERS, parse_worker_key
 from storage_schema.records import Heartbeat, Held, Study
 from storage_schema.store import Blob, Store
+from storage_schema.trial_state import TrialState
 
 STATES = ("RUNNING", "WAITING", "PAUSED", "COMPLETE", "PRUNED", "FAILED")
 """Trial states as a user sees them."""

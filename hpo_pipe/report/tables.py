@@ -13,11 +13,11 @@ from hpo_pipe.report.trials import trials_of
 from storage_schema.chain import read_link
 from storage_schema.codec import Json, sha256
 from storage_schema.errors import DamagedRecord
-from storage_schema.history import SpecState, TrialState
 from storage_schema.keys import LinkId
 from storage_schema.metric_log import curves, read_segment
 from storage_schema.records import Curve, SegmentRef
 from storage_schema.store import Blob, Store
+from storage_schema.trial_state import SpecState, TrialState
 
 READERS = 16
 

@@ -9,8 +9,8 @@ from hpo_pipe.report.state import STATES, StudyState
 from hpo_pipe.report.words import plain, short
 from storage_schema.codec import Json, finite
 from storage_schema.errors import UserError, nearest
-from storage_schema.history import TrialState
 from storage_schema.records import Curve
+from storage_schema.trial_state import TrialState
 
 SORTS = ("number", "value", "resource", "state")
 

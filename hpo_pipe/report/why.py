@@ -10,8 +10,8 @@ from hpo_pipe.report.state import StudyState
 from hpo_pipe.report.trials import trial_of
 from hpo_pipe.report.words import configuration, counted, duration, number
 from storage_schema.codec import Json
-from storage_schema.history import TrialState
 from storage_schema.records import Finish, Issue, Link, LinkKind, RetryTrial, SettledSpec, StopTrial
+from storage_schema.trial_state import TrialState
 
 TAIL_LINES = 20
 

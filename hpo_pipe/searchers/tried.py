@@ -11,7 +11,8 @@ from collections import Counter
 from weakref import WeakKeyDictionary
 
 from hpo_pipe.space import Space
-from storage_schema.history import History, TrialState
+from storage_schema.history import History
+from storage_schema.trial_state import TrialState
 
 _INDEXES: WeakKeyDictionary[History, Tried] = WeakKeyDictionary()
 
