@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hpo_pipe.coordinator.presence import Claim, Presence, list_workers
 from storage_schema.keys import LinkId, SpecId, worker_key
 from storage_schema.records import Heartbeat, Held
@@ -131,6 +133,28 @@ def test_when_most_stay_away_they_are_fenced_in_the_end() -> None:
         world.beat(held.worker, held)
     world.look(*claims)
     assert sorted(steps(world, *claims, seconds=90)) == [c.id for c in claims]
+
+
+def test_more_closed_chains_than_a_heartbeat_can_name_are_noticed_once() -> None:
+    world = World("missed")
+    quick = Heartbeat(
+        worker="w-a",
+        role="worker",
+        host="h",
+        pid=1,
+        beat=1,
+        started_at=0,
+        slots=1,
+        closed=70,
+        recent=tuple(SpecId(1, number) for number in range(64)),
+    )
+    world.store.replace(worker_key("w-a"), quick.to_bytes())
+    world.look()
+    assert world.presence.take_missed()
+    assert not world.presence.take_missed()
+    world.store.replace(worker_key("w-a"), replace(quick, beat=2, closed=134).to_bytes())
+    world.look(after_s=1)
+    assert not world.presence.take_missed()
 
 
 def test_only_live_workers_slots_count() -> None:

@@ -9,8 +9,19 @@ from hpo_pipe.coordinator.tick import Coordinator
 from hpo_pipe.replay import replay
 from storage_schema.chain import read_chain
 from storage_schema.errors import DamagedRecord
-from storage_schema.keys import SegmentId, SpecId, log_key, segment_key, worker_key
-from storage_schema.records import Entry, Finish, Limits, LinkKind, Pause, Resume, RetryTrial, StopTrial
+from storage_schema.keys import BOARD, SegmentId, SpecId, log_key, segment_key, worker_key
+from storage_schema.metric_log import Row, write_segment
+from storage_schema.records import (
+    Board,
+    Entry,
+    Finish,
+    Limits,
+    LinkKind,
+    Pause,
+    Resume,
+    RetryTrial,
+    StopTrial,
+)
 from storage_schema.store import Blob
 from tests.unit.coordinator.world import HandWorker, World, a_study, never
 
@@ -247,17 +258,39 @@ def test_a_stopped_trial_is_stopped_in_its_chain_and_not_issued_again() -> None:
     assert len(world.history().trials[spec.issue.trial].specs) == 1
 
 
-def test_a_named_segment_that_is_damaged_is_refused_by_name() -> None:
-    world = World("damage")
+@pytest.mark.parametrize(
+    "data",
+    [b"PAR1 something else", write_segment([Row(resource=1, metric="loss", value=0.0, at=0.0)])],
+    ids=["torn", "another's"],
+)
+def test_a_named_segment_that_is_damaged_is_refused_by_name(data: bytes) -> None:
+    world = World(f"damage-{len(data)}")
     coordinator, worker = world.coordinator(), HandWorker(world, "w-a")
     coordinator.tick()
     spec = next(iter(coordinator.history.open))
     worker.claim(spec)
     worker.done(spec, {1: 0.3})
     key = segment_key(SegmentId(spec, 1, 1))
-    world.store.replace(key, b"PAR1 something else")
+    world.store.replace(key, data)
     with pytest.raises(DamagedRecord, match=key):
         coordinator.tick()
+
+
+def test_an_older_board_that_another_coordinator_put_up_is_written_anew() -> None:
+    world = World("board")
+    coordinator = world.coordinator()
+    coordinator.tick()
+    good = world.board()
+    world.clock.sleep(1)
+    coordinator.tick()  # it has seen its own board again
+    world.store.replace(BOARD, Board(head=-1, open=()).to_bytes())
+    world.clock.sleep(1)
+    coordinator.tick()
+    assert world.board().open == good.open
+    world.store.replace(BOARD, b"{ torn")
+    world.clock.sleep(1)
+    coordinator.tick()
+    assert world.board().open == good.open
 
 
 @pytest.mark.parametrize(
