@@ -81,6 +81,35 @@ def test_a_backlog_waits_for_workers_and_grows_with_their_slots() -> None:
     assert len(world.board().open) == few + 8
 
 
+def test_what_is_claimed_is_not_on_the_board() -> None:
+    world = World("claimed")
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-a")
+    coordinator.tick()
+    first = world.board().open[0].spec
+    worker.claim(first)
+    coordinator.tick()
+    assert first not in [line.spec for line in world.board().open]
+
+
+def test_the_backlog_grows_where_it_runs_dry_and_shrinks_where_it_does_not() -> None:
+    world = World("dry", a_study(limits=Limits(trials=1000), resource=None, scheduler={"name": "none"}))
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-a", slots=1)
+    sizes = []
+    for _ in range(6):
+        coordinator.tick()
+        sizes.append(len(coordinator.history.open))
+        for spec in list(coordinator.history.open):
+            if worker.claim(spec):
+                worker.done(spec, {1: 0.5})
+    assert sizes[-1] >= 4 * sizes[0]
+    for _ in range(200):
+        coordinator.tick()
+        for spec in list(coordinator.history.open)[:1]:
+            if worker.claim(spec):
+                worker.done(spec, {1: 0.5})
+    assert len(coordinator.history.open) < sizes[-1] / 4
+
+
 def test_a_silent_holder_is_fenced_and_its_spec_goes_to_another() -> None:
     world = World("fence")
     coordinator, dead, alive = world.coordinator(), HandWorker(world, "w-dead"), HandWorker(world, "w-live")
@@ -237,8 +266,13 @@ def test_a_finished_study_stops_what_is_open_and_goes_on_where_it_was_when_resum
         ticked = coordinator.tick()
     assert ticked.closed
     assert read_chain(world.store, running)[-1].kind is LinkKind.STOP
+    cut_short = coordinator.history.specs[running].issue.trial
     append_user_entry(coordinator.log, lambda _: (Resume(reason="user"),), never)
     work_off(world, HandWorker(world, "w-b"), coordinator)
+    assert [s.settled.outcome for s in world.history().trials[cut_short].specs if s.settled][:2] == [
+        "stop",
+        "done",
+    ]
     assert {world.history().state(t) for t in world.history().trials} <= {"COMPLETE", "PRUNED"}
     assert list(replay(world.study, entries(world))) == []
 
@@ -320,6 +354,9 @@ def test_the_log_is_packed_and_read_back_from_packs() -> None:
                 worker.done(spec, {1: 0.5})
     packs = [stat.key for stat in world.store.list("snapshots/")]
     assert packs[:2] == ["snapshots/00000063.parquet", "snapshots/00000127.parquet"]
+    versions = [stat.version for stat in world.store.list("snapshots/")]
+    coordinator.tick()
+    assert [stat.version for stat in world.store.list("snapshots/")] == versions
     for number in range(128):
         world.store.delete(log_key(number))  # only to prove that a cold start does not read them
     assert world.history().head == coordinator.history.head
