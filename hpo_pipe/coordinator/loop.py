@@ -25,9 +25,12 @@ from storage_schema.waiting import GaveUp, Patience
 EXIT_DONE = 0
 EXIT_INTERRUPTED = 75
 
-BUSY_SHARE = 0.02
-"""On a folder a look costs next to nothing: after a tick that saw something the next one follows this much sooner."""
+BUSY_SHARE_NEAR = 0.02
+BUSY_SHARE_FAR = 0.2
+"""Of `tick_s`: how soon a tick follows one that saw something. On a folder a look costs next to nothing; on S3 it
+costs about 6 millionths of a dollar, so a coordinator that is busy all day at 2 s costs a quarter of a dollar."""
 QUIET_SHARE = 0.1
+"""Of the time since something last happened: how soon a tick follows one that saw nothing."""
 MIN_PAUSE_S = 0.01
 READERS = 16
 """Reads of chains at once, where one takes tens of milliseconds."""
@@ -99,7 +102,8 @@ class _Pace:
 
     def __init__(self, study: Study, url: str, tick_s: float | None, now: float) -> None:
         self._idle_s = study.timing.tick_s if tick_s is None else tick_s
-        self._busy_s = max(MIN_PAUSE_S, self._idle_s * BUSY_SHARE) if _near(url) else self._idle_s
+        share = BUSY_SHARE_NEAR if _near(url) else BUSY_SHARE_FAR
+        self._busy_s = max(MIN_PAUSE_S, self._idle_s * share)
         self._changed_at = now
 
     def after(self, ticked: Ticked, now: float) -> float:
