@@ -191,8 +191,10 @@ class Trial(Suggestions):
         return bool(self._asked())
 
     def should_prune(self) -> bool:
-        """Tell whether nothing more is wanted of this trial, as in Optuna."""
-        return self._asked() == STOP
+        """Tell whether nothing more is wanted of this trial now, as in Optuna: also at its spec's end, if the script
+        has a loop of its own. A trial that proves good enough is started again, from its newest checkpoint."""
+        at_end = self._step is None and self.target is not None and self._resource >= self.target
+        return at_end or self._asked() == STOP
 
     def finish(self, returned: object) -> None:
         """Report what a trial's function returned, as far as it was not reported already; for `hpo_pipe.warm`.

@@ -110,7 +110,9 @@ class Attempt:
             trial_file(self._bench.study, self._claimed, start, self._folder), self._folder, self._gpus
         )
         try:
-            self._watch = Watch(self._bench, self._claimed.holding, trial, log, commits, self._patience)
+            self._watch = Watch(
+                self._bench, self._claimed.holding, trial, log, commits, self._patience, self._to()
+            )
             ended = self._watch.until_end()
             return self._close(start, log, commits, (trial, ended))
         except (Lost, GaveUp) as lost:
@@ -163,6 +165,9 @@ class Attempt:
             complain=self._say,
         )
 
+    def _to(self) -> int | None:
+        return self._claimed.issue.to if self._bench.study.resource else None
+
     # how it ends
 
     def _close(
@@ -202,13 +207,14 @@ class Attempt:
         if run is None or self._watch is None:
             return Outcome(kind=LinkKind.DONE, reason="an earlier attempt had finished it")
         trial, ended = run
-        study, issue = self._bench.study, self._claimed.issue
+        study = self._bench.study
         return outcome(
             Course(
                 ended=ended,
                 interrupted=self._watch.interrupted,
                 terminated=self._watch.terminated,
-                to=issue.to if study.resource else None,
+                overran=self._watch.overran,
+                to=self._to(),
                 reached=max(log.greatest or 0, start.resource),
                 resource_name=study.resource.name if study.resource else "report",
                 objective=study.objective.name,

@@ -27,6 +27,8 @@ class Course:
     """The worker asked the trial to stop because it is itself interrupted."""
     terminated: bool
     """It had to send a signal."""
+    overran: bool
+    """It trained on past `to`, and was told to stop."""
     to: int | None
     """None without a resource."""
     reached: int
@@ -57,6 +59,9 @@ class Outcome:
 
 def outcome(course: Course) -> Outcome:
     """Return what becomes of a spec whose trial has exited."""
+    if course.overran and course.measured:
+        reason = f"ended by the worker: it trained on past {course.resource_name} {course.to}"
+        return Outcome(kind=LinkKind.DONE, reason=reason)
     if course.ended.status == 0:
         return _exited_well(course)
     if course.interrupted:

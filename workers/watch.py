@@ -24,6 +24,9 @@ POLL_S = 0.1
 STOP_GRACE_S = 10.0
 """At most: what a trial whose result nobody wants gets for ending in good order."""
 
+OVERRUN_GRACE_S = 2.0
+"""A trial that trains on past its spec gets SIGTERM so long after it was told: its result is there already."""
+
 
 class Watch:
     """Looks after one running trial until it ends."""
@@ -36,8 +39,10 @@ class Watch:
         log: SegmentLog,
         commits: Commits,
         patience: Patience,
+        to: int | None,
     ) -> None:
         self._world = bench.world
+        self._to = to
         self._timing = bench.study.timing
         self._counted = bench.study.resource is not None
         self._interruption = bench.interruption
@@ -50,6 +55,8 @@ class Watch:
         """The trial was asked to save and go."""
         self.terminated = False
         """It was sent a signal."""
+        self.overran = False
+        """It trained on past the end of its spec, and was told to stop."""
         self._killed = False
         self._asked_at = 0.0
         self._flush_at = bench.world.clock.monotonic() + self._timing.flush_s
@@ -76,6 +83,7 @@ class Watch:
                 self._finish(now)
                 return ended
             self._interrupt(now)
+            self._overrun(now)
             self._commits.scan(now)
             self._keep_up(now)
 
@@ -121,6 +129,25 @@ class Watch:
             self._killed = self.terminated = True
             self._trial.kill()
         elif waited >= self._timing.grace_s / 2 and not self.terminated:
+            self._terminate()
+
+    def _overrun(self, now: float) -> None:
+        """End a trial that does not know where its spec ends: what it trains now, the next rung may never want."""
+        if self._to is None or self.interrupted or self._killed:
+            return
+        if not self.overran:
+            if not self._log.measured or (self._log.greatest or 0) <= self._to:
+                return
+            self.overran, self._asked_at = True, now
+            try:
+                self._trial.ask_to_stop(STOP)
+            except OSError:
+                self._terminate()
+        waited = now - self._asked_at
+        if waited >= STOP_GRACE_S:
+            self._killed = self.terminated = True
+            self._trial.kill()
+        elif waited >= OVERRUN_GRACE_S and not self.terminated:
             self._terminate()
 
     def _terminate(self) -> None:

@@ -146,6 +146,22 @@ def test_a_stop_ends_it_at_the_next_report(here: Here) -> None:
         list(trial.steps())
 
 
+def test_a_loop_of_its_own_hears_where_its_spec_ends(here: Here) -> None:
+    trial = here.trial(to=3)
+    for step in range(27):
+        trial.report(1 / (step + 1), step)
+        if trial.should_prune():
+            break
+    assert [line["resource"] for line in here.lines] == [1, 2, 3]
+
+
+def test_in_the_loop_of_steps_the_last_step_is_not_pruned_before_its_checkpoint(here: Here) -> None:
+    trial = here.trial(to=3)
+    for step in trial.steps():
+        trial.report(loss=step)
+        assert not trial.should_prune()
+
+
 def test_an_interruption_lets_the_step_be_finished_and_saved(here: Here) -> None:
     trial = here.trial(to=5)
     with pytest.raises(TrialInterrupted):

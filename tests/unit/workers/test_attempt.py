@@ -419,6 +419,49 @@ def test_an_early_end_is_done_with_a_note(stage: Stage) -> None:
     assert "epoch 2 of 3" in done.reason
 
 
+def test_a_trial_that_trains_on_past_its_end_is_stopped_and_done(stage: Stage) -> None:
+    stage.publish(issue(to=3))
+
+    def script(trial: FakeTrial) -> Steps:
+        for epoch in range(1, 1000):
+            trial.report(epoch, loss=1 / epoch)
+            trial.clock.sleep(0.5)
+            yield failed(143) if trial.terminated else None
+
+    trial = stage.attempt(script)
+    assert trial is not None
+    assert trial.asked == ["stop"]
+    done = stage.chain()[-1]
+    assert done.kind is LinkKind.DONE
+    assert done.resource < 15
+    assert "past epoch 3" in done.reason
+    assert stage.curve(done)["loss"][:3] == exactly(range(1, 4))
+
+
+def test_one_that_does_not_even_hear_signals_is_killed(stage: Stage) -> None:
+    stage.publish(issue(to=3))
+    trial = stage.attempt(trains(30, end=None))
+    assert trial is not None
+    assert trial.terminated
+    assert trial.killed
+    assert stage.chain()[-1].kind is LinkKind.DONE
+
+
+def test_a_trial_that_stays_to_clean_up_at_its_end_is_left_alone(stage: Stage) -> None:
+    stage.publish(issue(to=3))
+
+    def script(trial: FakeTrial) -> Steps:
+        trial.report(3, loss=0.5)
+        for _ in range(200):
+            yield None
+        yield OK
+
+    trial = stage.attempt(script)
+    assert trial is not None
+    assert trial.asked == []
+    assert not trial.terminated
+
+
 def test_without_a_resource_the_last_report_counts_whatever_its_number(stage: Stage, tmp_path: Path) -> None:
     stage = Stage(tmp_path / "b", study=study(resource=None))
     stage.publish(issue(to=1))
