@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from storage_schema.errors import UserError
+from storage_schema.keys import MAX_RESOURCE
 from storage_schema.trial_env import RESOURCE_FIELD
-from workers.reports import MAX_RESOURCE, Complaints, Report
+from workers.reports import Complaints, Report
 
 MAX_LINE_CHARACTERS = 4096
 """Longer lines are cut: this also bounds what a slow expression can cost."""
@@ -80,9 +81,9 @@ class PrintedReports:
             resource = self._counted
         else:
             resource = self._counted + 1
-        return Report(
-            resource=resource if self._named is None else self._named, values=values, at=self._now()
-        )
+        if self._named is not None:
+            resource = self._named
+        return Report(resource=min(resource, MAX_RESOURCE), values=values, at=self._now())
 
     def _number(self, name: str, text: str) -> float | None:
         try:

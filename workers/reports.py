@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from storage_schema.keys import MAX_RESOURCE
 from storage_schema.trial_env import MAX_LINE_BYTES, MAX_METRICS_PER_LINE, RESOURCE_FIELD
 
 KEPT_PER_STRIDE = 100_000
 MAX_FILE_BYTES = 1024 * 1024 * 1024
 MAX_NAME_CHARACTERS = 200
-MAX_RESOURCE = 2**53
 MAX_COMPLAINTS = 20
 _READ_BYTES = 1024 * 1024
 
@@ -214,7 +214,7 @@ def parsed(
         raise BadLine(f"expected an object, found {_shown(line)}")
     if len(found) > MAX_METRICS_PER_LINE + 1:
         raise BadLine(f"{len(found)} metrics, more than {MAX_METRICS_PER_LINE}")
-    resource = _resource(found.pop(RESOURCE_FIELD), following) if RESOURCE_FIELD in found else following
+    resource = _resource(found.pop(RESOURCE_FIELD, None), following)
     values = {}
     for name, value in found.items():
         try:
@@ -227,12 +227,14 @@ def parsed(
 
 
 def _resource(value: Any, following: int) -> int:
+    """Check it: a row with a greater resource would make its whole segment unreadable, and stop the study."""
     if value is None:
-        return following
+        value = following
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RESOURCE:
-        raise BadLine(f"{RESOURCE_FIELD} must be a whole number from 0, found {str(value)[:40]!r}")
+        allowed = f"a whole number from 0 to {MAX_RESOURCE}"
+        raise BadLine(f"{RESOURCE_FIELD} must be {allowed}, found {str(value)[:40]!r}")
     return value
 
 

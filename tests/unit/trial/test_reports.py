@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage_schema.errors import UserError
+from storage_schema.keys import MAX_RESOURCE
 from tests.attempts import trial_file
 from workers.feedback import Feedback
 from workers.metric_patterns import MetricPatterns
@@ -60,6 +61,7 @@ def test_what_is_not_finite_is_a_number(tmp_path: Path) -> None:
         (b'{"resource": 1.5, "a": 1}', "resource must be"),
         (b'{"resource": "1", "a": 1}', "resource must be"),
         (b'{"resource": 1e300, "a": 1}', "resource must be"),
+        (b'{"resource": 10000000000, "a": 1}', "resource must be"),
         (b'{"a": "%s"}' % (b"x" * 70_000), "longer than"),
         (json.dumps({f"m{i}": i for i in range(300)}).encode(), "300 metrics"),
         (b'{"a": %s}' % (b"9" * 400), "no metric"),
@@ -68,6 +70,12 @@ def test_what_is_not_finite_is_a_number(tmp_path: Path) -> None:
 def test_a_line_that_cannot_be_read_is_refused(line: bytes, message: str) -> None:
     with pytest.raises(BadLine, match=message):
         parsed(line, 1)
+
+
+def test_counting_on_never_leaves_the_range_that_segments_may_hold() -> None:
+    assert parsed(b'{"a": 1}', MAX_RESOURCE)[0] == MAX_RESOURCE
+    with pytest.raises(BadLine, match="resource must be"):
+        parsed(b'{"a": 1}', MAX_RESOURCE + 1)
 
 
 def test_values_that_are_no_numbers_are_left_out_and_named() -> None:
@@ -180,6 +188,8 @@ def test_a_printed_resource_overrides_the_counting(tmp_path: Path) -> None:
     feedback = Feedback(trial_file(tmp_path), patterns, lambda: 0.0)
     feedback.feed(b"Epoch 4/9\nloss: 2\nEpoch 6/9 loss: 1\n")
     assert [report.resource for report in feedback.reports()] == [4, 6]
+    feedback.feed(b"Epoch 99999999999/9 loss: 1\n")
+    assert [report.resource for report in feedback.reports()] == [6]
 
 
 @pytest.mark.parametrize("pattern", ["(", "no group", "(a)(b)"])
