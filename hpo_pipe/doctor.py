@@ -47,12 +47,6 @@ def examine(url: str, rounds: int = ROUNDS) -> Report:
         return Report(url=store.url, proof=None, unavailable=str(error))
 
 
-def run_doctor(url: str) -> tuple[list[str], bool]:
-    """Examine `url`; return the report as lines of text, and whether a study may use the store."""
-    report = examine(url)
-    return render(report), report.ok
-
-
 def render(report: Report) -> list[str]:
     """Return `report` as lines of text."""
     if report.proof is None:

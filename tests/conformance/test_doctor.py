@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hpo_pipe.doctor import examine, render, run_doctor
+from hpo_pipe.cli.doctor import doctor
+from hpo_pipe.cli.failures import UNAVAILABLE
+from hpo_pipe.doctor import examine, render
 from hpo_pipe.request_cost import GET_DOLLARS, PUT_DOLLARS, Requests, Workload, estimate, idle_day
 from storage_schema.codec import encode
 from storage_schema.errors import UserError
@@ -17,9 +19,10 @@ from tests.servers.s3 import S3Server, lead_to, use_s3
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    lines, ok = run_doctor(str(tmp_path))
+    report = examine(str(tmp_path))
+    lines = render(report)
     text = "\n".join(lines)
-    assert ok
+    assert report.ok
     assert lines[-1].startswith("This store can hold a study")
     assert "contested creates" in text and "16 contenders, 50 rounds" in text and "file system" in text
     assert "$" not in text
@@ -61,11 +64,13 @@ def test_settings_that_may_not_be_read_are_no_finding(
     assert all(check.verdict is Verdict.OK and "is not permitted" in check.detail for check in checks)
 
 
-def test_a_store_that_is_down_is_reported_and_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_down_is_reported_and_not_judged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     lead_to("http://127.0.0.1:9", monkeypatch)
-    lines, ok = run_doctor("s3://somewhere/study")
-    assert not ok
-    assert "could not be tried" in lines[-1]
+    assert doctor.callback is not None
+    assert doctor.callback("s3://somewhere/study") == UNAVAILABLE
+    assert "could not be tried" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_what_is_no_store_is_a_users_error(s3_url: str) -> None:
@@ -77,7 +82,7 @@ def test_what_is_no_store_is_a_users_error(s3_url: str) -> None:
         "s3://bucket/a//b",
     ):
         with pytest.raises(UserError):
-            run_doctor(url)
+            examine(url)
 
 
 def test_costs_follow_the_list_prices() -> None:
