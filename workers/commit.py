@@ -1,4 +1,4 @@
-"""Committing checkpoints: finished folders are found, their files written, their manifest created last (5.5)."""
+"""Committing checkpoints: finished folders are found, files written, the manifest created last (PROTOCOL.md, 5.5)."""
 
 from __future__ import annotations
 

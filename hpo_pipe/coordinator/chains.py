@@ -112,7 +112,7 @@ class Chains:
             return None
         outcome = {LinkKind.DONE: "done", LinkKind.FAIL: "fail"}.get(last.kind, "stop")
         if outcome == "stop" and chain.attempts >= self._study.max_attempts:
-            outcome = "fail"  # given up: see stops.py
+            outcome = "fail"  # given up: see Coordinator._stop
         return SettledSpec(
             spec=spec.id,
             link=last.id.link,

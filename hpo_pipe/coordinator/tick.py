@@ -1,4 +1,7 @@
-"""One tick: ``apply(decide(study, observe(store)))``. Same storage, same decision, on any machine, at any time."""
+"""One tick: ``apply(decide(study, observe(store)))``. Same storage, same decision, on any machine, at any time.
+
+The steps and the demand are those of PROTOCOL.md, 5.11.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +144,7 @@ class Coordinator:
         ).to_bytes()
 
     def _probe(self, pointed: set[SpecId]) -> int:
-        """Read new links: of what heartbeats point at, of new specs, and now and then of every open spec.
+        """Read new links: of what heartbeats point at, and now and then of every open spec.
 
         The sweep is what finds a claim whose author died before its first heartbeat.
         """
