@@ -53,7 +53,8 @@ def read_tables(raw: Mapping[str, Json], where: str, notes: tuple[str, ...] = ()
     limits = attempt(lambda: _limits(table.limits, algorithm, where))
     worker = attempt(lambda: read_options(WorkerTable, _or_empty(table.worker), where, "worker"))
     names = space.names if space else _parameter_names(table.parameters)
-    program = attempt(lambda: read_program(table, metrics or (), names, where)) if whole and names else None
+    readable = whole and (names or (table.command is None and table.function is None))
+    program = attempt(lambda: read_program(table, metrics or (), names, where)) if readable else None
     enqueued = attempt(lambda: _enqueued(table.enqueue, space, where)) if space else ()
     if lines:
         raise StudyFileError("\n".join(lines))
@@ -88,7 +89,10 @@ def cleaned_name(text: str) -> str:
 def _what_is_there(raw: Mapping[str, Json]) -> StudyTable:
     """Return the tables of a file with wrong names or values at its top, so that one mistake does not hide others."""
     tables = ("metric", "parameters", "resource", "algorithm", "limits", "worker", "environment", "enqueue")
-    return StudyTable(**{name: raw.get(name) for name in tables})
+    name = raw.get("name")
+    return StudyTable(
+        **{table: raw.get(table) for table in tables}, name=name if isinstance(name, str) else None
+    )
 
 
 def _name(table: StudyTable, where: str) -> str:

@@ -257,3 +257,24 @@ def test_files_that_are_not_there(tmp_path):
 def refused_folder(folder) -> bool:
     (folder / "folder.toml").mkdir()
     return refused(folder / "folder.toml") == ["cannot be read: Is a directory"]
+
+
+def test_a_bad_study_name_is_told_with_the_other_mistakes(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text('name = "Digits!"\ncomand = "x"\n[metric]\nname = "loss"\n[parameters]\nlr = 1\n')
+    with pytest.raises(StudyFileError) as caught:
+        read_study_file(path)
+    said = str(caught.value)
+    assert "study name 'Digits!'" in said
+    assert "did you mean 'command'?" in said
+
+
+def test_an_empty_file_lacks_metric_parameters_and_command(tmp_path):
+    path = tmp_path / "empty.toml"
+    path.write_text("")
+    with pytest.raises(StudyFileError) as caught:
+        read_study_file(path)
+    said = str(caught.value)
+    assert [
+        word in said for word in ("metric is missing", "parameters are missing", "command and function")
+    ] == [True] * 3
