@@ -32,6 +32,8 @@ class _Metric:
     target: float | None = None
     impute: str | None = None
     impute_while_running: str | None = None
+    pattern: str | None = None
+    """Ours: for programs that print the metric, since nobody reads here what they log to W&B."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +127,13 @@ def _metric(raw: Mapping[str, Json], sweep: _Sweep, _: dict[str, Json]) -> dict[
     if metric.impute or metric.impute_while_running:
         sweep.notes.append("metric.impute: a failed trial always counts as the worst")
     limits = {} if metric.target is None else {"limits": {"target": metric.target}}
-    return {"metric": {"name": metric.name, "goal": metric.goal}, **limits}
+    if metric.pattern is None:
+        sweep.notes.append(
+            f"metric: wandb.log is not read here: report {metric.name!r} with hpo_pipe.trial, or print it and add "
+            f"metric.pattern, as in '{metric.name}: ([0-9.e+-]+)'"
+        )
+    pattern = {} if metric.pattern is None else {"pattern": metric.pattern}
+    return {"metric": {"name": metric.name, "goal": metric.goal, **pattern}, **limits}
 
 
 def _parameters(raw: Mapping[str, Json], sweep: _Sweep, _: dict[str, Json]) -> dict[str, Json]:

@@ -24,6 +24,11 @@ parameters:
     values: ["adam", "sgd"]
 """
 
+LOGGED = (
+    "metric: wandb.log is not read here: report 'validation_loss' with hpo_pipe.trial, or print it and add "
+    "metric.pattern, as in 'validation_loss: ([0-9.e+-]+)'"
+)
+
 
 def read(tmp_path, text):
     path = tmp_path / "sweep.yaml"
@@ -48,6 +53,7 @@ def test_the_first_sweep_of_everybody(tmp_path):
     assert (draft.searcher, draft.scheduler, draft.resource) == ({"name": "sobol"}, {"name": "none"}, None)
     assert draft.notes == (
         "method: bayes: this version has no model of the objective; searched with Sobol points",
+        LOGGED,
         "no limit is set: the study ends after 100 trials ([limits] trials)",
     )
     study = draft.study(token="t", created_at=0.0, seed=1, proof={}, timing=default_timing("s3://b"))
@@ -97,6 +103,7 @@ def test_distributions(tmp_path):
     assert (draft.metrics[0].name, draft.metrics[0].goal) == ("acc", "maximize")
     assert draft.notes == (
         "name: 'A nightly Sweep!' becomes 'a-nightly-sweep'",
+        LOGGED.replace("validation_loss", "acc"),
         "project, description: not used by hpo-pipe",
     )
 
@@ -138,7 +145,13 @@ def test_commands(tmp_path):
 
 def test_a_grid_needs_no_cap(tmp_path):
     draft = read(tmp_path, SWEEP.replace("bayes", "grid"))
-    assert (draft.searcher["name"], draft.limits, draft.notes) == ("grid", Limits(), ())
+    assert (draft.searcher["name"], draft.limits, draft.notes) == ("grid", Limits(), (LOGGED,))
+
+
+def test_a_program_that_prints_its_metric_needs_one_line_more(tmp_path):
+    draft = read(tmp_path, SWEEP.replace("  goal:", "  pattern: 'val: ([0-9.]+)'\n  goal:"))
+    assert draft.program.metric_patterns == (("validation_loss", "val: ([0-9.]+)"),)
+    assert LOGGED not in draft.notes
 
 
 DISTRIBUTION_NAMES = (
