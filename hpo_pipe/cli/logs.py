@@ -103,8 +103,13 @@ def _without_output(store: Store, trial: TrialState) -> int:
                 )
                 _print(link.tail.encode() + b"\n")
                 return 0
-    say(f"trial {trial.number} has no output in the store: workers upload it now and then, and at the end")
-    return 1
+    if trial.open or not trial.specs:
+        say(
+            f"trial {trial.number} has no output in the store yet: workers upload it now and then, and at the end"
+        )
+        return 1
+    say(f"trial {trial.number} printed nothing")
+    return 0
 
 
 def _follow(study: OpenStudy, number: int) -> int:

@@ -70,11 +70,20 @@ def run(
     _note_another_python(creation.study.program.command)
     if study.finished:
         return _end(study, "the study has ended already")
-    logs = logs or STUDIES / f"{creation.study.name}.logs"
     options = _worker_options(slots, gpus_per_trial)
-    children = _children(study.url, workers, options, study_file.absolute().parent, logs)
-    again = f"hpo-pipe run {study_file}{f' {url}' if url else ''}"
+    folder = study_file.absolute().parent
+    children = _children(study.url, workers, options, folder, logs or STUDIES / f"{creation.study.name}.logs")
+    again = _again(study_file, url, workers, [*options, *(["--logs", str(logs)] if logs else [])])
     return _leave(_session(study, children), study, children, again)
+
+
+def _again(study_file: Path, url: str | None, workers: int, options: list[str]) -> str:
+    """Return the command that goes on with the same study in the same way."""
+    import shlex
+
+    place = [] if url is None else [url]
+    many = [] if workers == 1 else ["--workers", str(workers)]
+    return shlex.join(["hpo-pipe", "run", str(study_file), *place, *many, *options])
 
 
 def _worker_options(slots: int | None, gpus_per_trial: int | None) -> list[str]:

@@ -32,7 +32,9 @@ def live_view(state: StudyState, notes: list[str]) -> RenderableType:
     if state.running:
         parts += [Text(), _running(state)]
     parts += [Text(note, style="yellow") for note in notes]
-    return Group(*parts)
+    return Group(
+        *parts, Text()
+    )  # a line of its own for the terminal's ^C, which else breaks a full last line
 
 
 def print_grid_on_terminal(

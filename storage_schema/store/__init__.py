@@ -36,7 +36,17 @@ def study_url(text: str) -> str:
     """Return the canonical study URL of `text`: a plain path becomes ``file:///...``; no slash at the end."""
     scheme, mark, rest = text.partition("://")
     if not mark:
+        scheme, colon, rest = text.partition(":")
+        if colon and scheme in STORES and rest.startswith("/"):
+            raise UserError(
+                f"study URL {text!r}: two slashes come after the colon, as in {scheme}://{rest.lstrip('/')}"
+            )
         return Path(text).expanduser().absolute().as_uri()
+    if scheme != "file" and "@" in rest.partition("/")[0]:  # never repeated: it would end in logs
+        raise UserError(
+            f"study URL {scheme}://...: credentials do not belong in it; they come from the environment, a profile "
+            "or a role"
+        )
     if scheme == "file" and not rest.startswith("/"):
         raise UserError(f"study URL {text!r}: a file URL has three slashes, as in file:///data/studies/first")
     if not rest.strip("/"):

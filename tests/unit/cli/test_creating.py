@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hpo_pipe.cli.run import _again
 from hpo_pipe.creation import create, differences
 from hpo_pipe.study import create_study, open_study
 from hpo_pipe.study_file import read_study_file
@@ -147,3 +148,22 @@ def test_a_mistake_in_a_study_file_is_bad_input(run: Run, tmp_path: Path, study_
     assert result.exit_code == 2
     assert "did you mean" in result.stderr
     assert not (tmp_path / "s").exists()
+
+
+def test_the_command_to_go_on_with_is_the_one_that_was_given() -> None:
+    again = _again(Path("my studies/a.toml"), "s3://b/c", 2, ["--slots", "3"])
+    assert again == "hpo-pipe run 'my studies/a.toml' s3://b/c --workers 2 --slots 3"
+    assert _again(Path("a.toml"), None, 1, []) == "hpo-pipe run a.toml"
+
+
+def test_a_url_with_one_slash_is_no_folder_called_s3(run: Run) -> None:
+    result = run("status", "s3:/bucket/study")
+    assert result.exit_code == 2
+    assert "s3://bucket/study" in result.stderr
+
+
+def test_credentials_in_a_url_are_refused_and_not_repeated(run: Run) -> None:
+    result = run("status", "s3://AKIA:hunter2@bucket/study")
+    assert result.exit_code == 2
+    assert "credentials" in result.stderr
+    assert "hunter2" not in result.output
