@@ -76,6 +76,11 @@ class BoardReader:
         with self._lock:
             return not self.paused and bool(self._lines())
 
+    @property
+    def missing(self) -> bool:
+        """Whether the store was asked and has no board: no coordinator has ever worked on this study."""
+        return self._read_at is not None and self._version is None
+
     def unchanged_s(self) -> float:
         """Return for how long no new version of the board was seen, seconds."""
         return self._world.clock.monotonic() - self._changed_at

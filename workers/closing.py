@@ -14,6 +14,9 @@ MAX_UNASKED = 10
 """So many exits with status 75 in a row, unasked and without progress, are a failure."""
 
 UNASKED = f"the trial interrupted itself (exit status {EXIT_INTERRUPTED})"
+NOTHING_REPORTED = (
+    "nothing (trial.report of hpo_pipe.trial reports; the study's metric.pattern reads what is printed)"
+)
 MAX_REASON = 2000
 """Characters."""
 
@@ -104,7 +107,7 @@ def _never_reported(course: Course) -> str:
             f"at {course.resource_name} {course.elsewhere} (wanted: up to {course.to})"
         )
     else:
-        names = ", ".join(sorted(course.metrics)[:20]) or "nothing"
+        names = ", ".join(sorted(course.metrics)[:20]) or NOTHING_REPORTED
         near = nearest(course.objective, course.metrics)
         reason = f"exit status 0, but the objective {course.objective!r} was never reported{near}; reported: {names}"
     return _with_complaints(reason, course)

@@ -165,7 +165,8 @@ class Worker:
             self._offer_tick(now)
 
     def _offer_tick(self, now: float) -> None:
-        if self._start_coordinator is None or not self._staleness.due(now, self._board.unchanged_s()):
+        unchanged_s, never = self._board.unchanged_s(), self._board.missing
+        if self._start_coordinator is None or not self._staleness.due(now, unchanged_s, never=never):
             return
         try:
             self._start_coordinator()

@@ -23,6 +23,7 @@ class Staleness:
         self._alone = False
         self._since = now
         self._limit_s = self._draw(alone=False)
+        self._first_s = LEAST_S * rng.uniform(1.0, 2.0)
 
     def fruitful(self, now: float) -> None:
         """Take note that there is something to claim."""
@@ -32,14 +33,16 @@ class Staleness:
         self._since = now
         self._limit_s = self._draw(alone=self._alone)
 
-    def due(self, now: float, unchanged_s: float) -> bool:
+    def due(self, now: float, unchanged_s: float, *, never: bool = False) -> bool:
         """Tell whether to start a tick now.
 
         Args:
             now: own monotonic clock, seconds.
             unchanged_s: for how long the board has been the same while nothing could be claimed.
+            never: there has never been a board; the first tick then need not wait for several of a coordinator's.
         """
-        if min(unchanged_s, now - self._since) < self._limit_s:
+        limit_s = self._first_s if never and not self._fruitless else self._limit_s
+        if min(unchanged_s, now - self._since) < limit_s:
             return False
         self._since = now
         self._fruitless += 1

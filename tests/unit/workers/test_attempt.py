@@ -383,6 +383,16 @@ def test_an_objective_that_was_never_reported_fails_for_good_and_lists_what_was(
     assert "'loss' was never reported (did you mean 'los'?); reported: accuracy, los" in fail.reason
 
 
+def test_a_trial_that_reported_nothing_is_told_how_to(stage: Stage) -> None:
+    stage.publish(issue())
+
+    def script(trial: FakeTrial) -> Steps:
+        yield OK
+
+    stage.attempt(script)
+    assert "metric.pattern" in stage.chain()[-1].reason
+
+
 def test_an_objective_reported_only_past_the_end_fails_for_good(stage: Stage) -> None:
     stage.publish(issue(to=3))
 

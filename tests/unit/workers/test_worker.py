@@ -175,6 +175,14 @@ def test_a_stale_board_starts_a_coordinator(tmp_path: Path) -> None:
     assert company.end() == 75
 
 
+def test_the_first_tick_of_a_study_is_not_waited_for(tmp_path: Path) -> None:
+    slow = with_timing(QUICK, tick_s=600.0)
+    company = Company(tmp_path, _at_once, study=slow).start()
+    wait_until(lambda: company.ticks, 10.0, "a tick of a coordinator")
+    company.stage.interruption.request("SIGTERM")
+    assert company.end() == 75
+
+
 def test_a_store_that_is_away_is_waited_for(tmp_path: Path) -> None:
     company = Company(tmp_path, _at_once, study=QUICK)
     store = company.stage.store
