@@ -2,7 +2,7 @@
 
 Limits, so that no trial can flood a worker or a bucket:
 
-* a line has at most 64 KiB and 256 metrics; a metric's name at most 200 characters;
+* a line has at most 64 KiB and 256 metrics; a metric's name at most 200 characters; a spec at most 1,000 names;
 * the first 100,000 reports of a spec are all kept; then one in 10 of the next million, one in 100 of the next
   ten million, and so on. The newest report, and the newest one at the spec's target, are kept always;
 * a metrics file of more than 1 GiB ends the trial.
@@ -24,6 +24,8 @@ from storage_schema.trial_env import MAX_LINE_BYTES, MAX_METRICS_PER_LINE, RESOU
 KEPT_PER_STRIDE = 100_000
 MAX_FILE_BYTES = 1024 * 1024 * 1024
 MAX_NAME_CHARACTERS = 200
+MAX_NAMES = 1_000
+"""Names are stored in each segment: more of them could make one too large to be read."""
 MAX_COMPLAINTS = 20
 _READ_BYTES = 1024 * 1024
 
@@ -112,6 +114,7 @@ class ReportFile:
         self._line = 0
         self._rest = b""
         self._skipping = False
+        self._names: set[str] = set()
         self._fd: int | None = None
         self._inode: tuple[int, int] | None = None
         self._offset = 0
@@ -187,7 +190,15 @@ class ReportFile:
             self._complain(str(error))
             return []
         self._last = resource
-        return [Report(resource=resource, values=values, at=self._now())]
+        values = {name: value for name, value in values.items() if self._known(name)}
+        return [Report(resource=resource, values=values, at=self._now())] if values else []
+
+    def _known(self, name: str) -> bool:
+        if name not in self._names and len(self._names) >= MAX_NAMES:
+            self._complain(f"{name[:40]} is left out: more than {MAX_NAMES} different metrics")
+            return False
+        self._names.add(name)
+        return True
 
     def _complain(self, problem: str) -> None:
         self._complaints.add(f"report line {self._line}: {problem}")

@@ -82,7 +82,9 @@ class Coordinator:
         self._view = View(study, Space.from_json(study.space), self.log.history)
         self._chains = Chains(store, study)
         self._presence = Presence(store, study.timing.lease_s)
-        self._board = BoardWriter(store, study.timing.flush_s, lambda: secrets.randbelow(2**40))
+        self._board = BoardWriter(
+            store, min(study.timing.flush_s, 2 * study.timing.tick_s), lambda: secrets.randbelow(2**40)
+        )
         self._swept_at = -math.inf
         self._beat = 0
         self._beat_at = -math.inf

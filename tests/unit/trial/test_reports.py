@@ -42,6 +42,16 @@ def test_a_line_may_name_its_resource_or_not(tmp_path: Path) -> None:
     assert complaints == []
 
 
+def test_new_names_beyond_a_thousand_are_left_out_and_old_ones_go_on(tmp_path: Path) -> None:
+    flood = b"".join(b'{"resource": 1, "m%d": 0}\n' % number for number in range(1_010))
+    curve, complaints = read_all(
+        tmp_path / "m", [flood, b'{"resource": 2, "m0": 1, "new": 2}\n{"resource": 3, "x": 1}\n']
+    )
+    assert len(curve) == 1_001
+    assert curve[-1] == (2, {"m0": 1.0})
+    assert any("m1000 is left out" in line for line in complaints)
+
+
 def test_what_is_not_finite_is_a_number(tmp_path: Path) -> None:
     _, values = parsed(b'{"a": NaN, "b": Infinity, "c": -Infinity, "d": null, "e": 1e999}', 1)
     assert math.isnan(values["a"]) and math.isnan(values["d"])
