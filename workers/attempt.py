@@ -174,10 +174,10 @@ class Attempt:
         self, start: Start, log: SegmentLog, commits: Commits, run: tuple[TrialProcess, Ended] | None
     ) -> bool:
         """Write what belongs to the record, then the link. Returns True, or raises Lost or GaveUp."""
-        holding = self._claimed.holding
         found = self._outcome(start, log, run)
-        holding.sure(self._patience)
-        link = self._link(found.kind, reason=found.reason, reached=max(log.greatest or 0, start.resource))
+        self._claimed.holding.sure(self._patience)
+        reason, reached = found.reason or commits.complaint[:1000], max(log.greatest or 0, start.resource)
+        link = self._link(found.kind, reason=reason, reached=reached)
         if found.kind is not LinkKind.RELEASE:
             link = replace(link, segments=log.finish(self._patience), checkpoint=_newest(start, commits))
         if found.kind is LinkKind.FAIL:

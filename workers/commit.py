@@ -83,6 +83,8 @@ class Commits:
         self._taken = taken
         self._counts = counts
         self._complain = complain
+        self.complaint = ""
+        """The newest of them: it goes into the record, where the worker's own log may never be read."""
         self._number = 0
         self.waiting: list[Finished] = []
         self.done: list[Committed] = []
@@ -146,7 +148,8 @@ class Commits:
             (self._checkpoint_dir / name).rename(folder)
             finished = self._checked(name, folder, now)
         except (OSError, UserError) as error:
-            self._complain(f"checkpoint {name[:80]!r} is not used: {error}")
+            self.complaint = f"checkpoint {name[:80]!r} is not used: {error}"
+            self._complain(self.complaint)
             finished = None
         if finished is not None:
             self.waiting.append(finished)
