@@ -95,7 +95,9 @@ def best_of(state: StudyState) -> Trial | None:
     return replace(
         trial,
         value=state.history.value(rung.loss(found.number)),
-        resource=rung.level if state.study.resource else trial.resource,
+        resource=max((r for r, _ in trial.curve if r <= rung.level), default=rung.level)
+        if state.study.resource
+        else trial.resource,
         rung=state.history.rungs.index(rung),
     )
 

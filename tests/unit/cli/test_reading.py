@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
+from storage_schema.keys import SpecId
 from tests.unit.cli.conftest import Run
-from tests.unit.cli.told_study import WORKER, Teller
+from tests.unit.cli.told_study import WORKER, Teller, done, issue
 
 
 def test_status_counts_every_trial_once_in_the_state_that_a_user_sees(run: Run, told: Teller) -> None:
@@ -72,6 +74,14 @@ def test_a_wrong_state_or_sort_is_answered_with_the_nearest_right_one(
     assert result.exit_code == 2
     assert f"did you mean {right!r}?" in result.stderr
     assert result.stdout == ""
+
+
+def test_best_says_how_long_was_trained_and_not_how_long_was_allowed(run: Run, tmp_path: Path) -> None:
+    """A script with an end of its own may stop below its rung's level."""
+    teller = Teller(tmp_path / "short")
+    first = teller.entry(issue(0, 0, 3, 1, "a new configuration"))
+    teller.entry(settled=(done(SpecId(first, 0), (1, 0.5), (2, 0.4)),))
+    assert json.loads(run("best", teller.url, "--json").stdout)["resource"] == 2
 
 
 def test_best_prints_what_enqueue_takes(run: Run, told: Teller) -> None:
