@@ -13,13 +13,15 @@ import pytest
 
 from hpo_pipe.study import open_study
 from storage_schema.chain import read_chain
+from storage_schema.keys import STUDY
 from storage_schema.records import LinkKind
 from storage_schema.store import open_store
 from tests.e2e.accounting import audit, read_log
 from tests.e2e.fleet import Fleet
 from tests.e2e.slow_training import state_after
+from tests.servers.faulty_s3 import Faults, FaultyS3
 from tests.servers.proxy import Fault, Proxy, always
-from tests.servers.s3 import S3Server
+from tests.servers.s3 import S3Server, lead_to, s3_environment
 from tests.waiting import wait_until
 
 
@@ -176,3 +178,26 @@ lease = 5
     flood = [stat for stat in store.list("output/") if stat.size > 1_000_000]
     assert [stat.size < 3_000_000 for stat in flood] == [True]
     assert audit(store) == []
+
+
+@pytest.mark.parametrize("conditions", ["ignored", "not implemented"])
+def test_a_bucket_without_conditional_writes_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conditions: str
+) -> None:
+    (tmp_path / "study.toml").write_text(
+        'name = "refused"\ncommand = ["true"]\n[metric]\nname = "loss"\n'
+        '[parameters]\nlr = { type = "float", min = 0, max = 1 }\n'
+    )
+    with FaultyS3(Faults(conditions=conditions)) as server:  # type: ignore[arg-type]
+        done = subprocess.run(
+            [sys.executable, "-m", "hpo_pipe", "create", str(tmp_path / "study.toml"), "s3://bucket/first"],
+            env={**os.environ, **s3_environment(server.endpoint)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 78, done.stderr
+        assert "create" in done.stderr and "Traceback" not in done.stderr
+        lead_to(server.endpoint, monkeypatch)
+        assert open_store("s3://bucket/first").get(STUDY) is None
