@@ -14,7 +14,7 @@ from storage_schema.waiting import GaveUp
 from workers.assignment import trial_file
 from workers.checkpoint_cache import CheckpointCache
 from workers.claim import Claimed
-from workers.closing import Course, Outcome, outcome, unasked_before
+from workers.closing import Course, Outcome, outcome, unasked_before, words
 from workers.commit import Commits
 from workers.ending import Ended
 from workers.interruption import Interruption
@@ -187,7 +187,7 @@ class Attempt:
         if run is not None:
             self._keep_output(run[0])
         self._create(link)
-        self._say(_words(link, self._claimed.issue.trial))
+        self._say(words(link))
         self._after(link, start, commits)
         return True
 
@@ -291,10 +291,3 @@ def _newest(start: Start, commits: Commits) -> CheckpointRef | None:
     if commits.done:
         return commits.done[-1].ref
     return start.checkpoint if start.own else None
-
-
-def _words(link: Link, trial: int) -> str:
-    rest = f": {link.reason}" if link.reason else ""
-    if link.kind is LinkKind.FAIL:
-        rest += f" ({link.retries_left} retries left)"
-    return f"{link.kind} at {link.resource} after {link.wall_s:.1f} s{rest}"

@@ -88,6 +88,14 @@ def unasked_before(chain: Sequence[Link], resource: int) -> int:
     return count
 
 
+def words(link: Link) -> str:
+    """Return a closing link as one line of talk."""
+    rest = f": {link.reason}" if link.reason else ""
+    if link.kind is LinkKind.FAIL:
+        rest += f" ({link.retries_left} retries left)"
+    return f"{link.kind} at {link.resource} after {link.wall_s:.1f} s{rest}"
+
+
 def _exited_well(course: Course) -> Outcome:
     whole = course.reached >= course.to if course.to is not None else not course.terminated
     if course.interrupted and not (whole and course.measured):

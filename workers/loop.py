@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from storage_schema.errors import HpoPipeError, StoreUnavailable
 from storage_schema.records import Timing
+from storage_schema.store import is_near
 from workers.board import BoardReader
 from workers.interruption import Interruption
 from workers.lease import Lease
@@ -33,7 +34,7 @@ class Pace:
     @classmethod
     def of(cls, url: str) -> Pace:
         """Return the pace for a store: looking is free on a folder, and costs money elsewhere."""
-        if url.startswith(("file:", "memory:")):
+        if is_near(url):
             return cls(first_s=0.01, most_s=0.2)
         return cls(first_s=1.0, most_s=15.0)
 

@@ -19,7 +19,7 @@ from storage_schema.clock import Clock, SystemClock
 from storage_schema.errors import StoreUnavailable
 from storage_schema.keys import SpecId, checked_worker
 from storage_schema.records import Study
-from storage_schema.store import open_store
+from storage_schema.store import is_near, open_store
 from storage_schema.waiting import GaveUp, Patience
 
 EXIT_DONE = 0
@@ -67,7 +67,7 @@ def run_coordinator(
     ended = threading.Event()
     # A file, not a database: the jitter only has to differ between processes.
     patience = Patience(clock, random.Random(secrets.randbits(64)), say=say, give_up=ended.is_set)  # noqa: S311
-    with _signals_set(ended), _readers(url) as gather:
+    with _signals_set(ended), _readers(store.url) as gather:
         try:
             study = read_study(store) if once else patience.through(lambda: read_study(store))
             coordinator = Coordinator(
@@ -77,12 +77,12 @@ def run_coordinator(
                 wait=patience,
                 name=coordinator_name(),
                 one_shot=once,
-                near=_near(url),
+                near=is_near(store.url),
                 gather=gather,
             )
             if once:
                 return _once(coordinator)
-            pace = _Pace(study, url, tick_s, clock.monotonic())
+            pace = _Pace(study, store.url, tick_s, clock.monotonic())
             return _loop(coordinator, pace, patience, ended, clock, until_done=until_done, say=say)
         except GaveUp:
             return EXIT_INTERRUPTED
@@ -102,7 +102,7 @@ class _Pace:
 
     def __init__(self, study: Study, url: str, tick_s: float | None, now: float) -> None:
         self._idle_s = study.timing.tick_s if tick_s is None else tick_s
-        share = BUSY_SHARE_NEAR if _near(url) else BUSY_SHARE_FAR
+        share = BUSY_SHARE_NEAR if is_near(url) else BUSY_SHARE_FAR
         self._busy_s = max(MIN_PAUSE_S, self._idle_s * share)
         self._changed_at = now
 
@@ -173,7 +173,7 @@ def _signals_set(ended: threading.Event) -> Iterator[None]:
 @contextmanager
 def _readers(url: str) -> Iterator[Gather]:
     """Read chains one by one on a folder, and several at once over a network."""
-    if _near(url):
+    if is_near(url):
         yield in_order
         return
     with ThreadPoolExecutor(READERS, thread_name_prefix="chains") as pool:
@@ -182,8 +182,3 @@ def _readers(url: str) -> Iterator[Gather]:
             return list(pool.map(read, specs))
 
         yield at_once
-
-
-def _near(url: str) -> bool:
-    """Tell whether a request costs microseconds and no money."""
-    return "://" not in url or url.startswith(("file:", "memory:"))

@@ -124,11 +124,6 @@ class StudyWatch:
             return None  # a hint: unreadable counts as not there
 
 
-def observe_study(store: Store, now: float) -> StudyState:
-    """Look at a study once; raises StudyNotFound where there is none."""
-    return StudyWatch(store).look(now)
-
-
 def _retired(heartbeat: Heartbeat) -> bool:
     """A worker's last heartbeat takes nothing more and holds nothing."""
     return heartbeat.role == "worker" and not heartbeat.slots and not heartbeat.holding
