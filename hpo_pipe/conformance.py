@@ -51,6 +51,7 @@ SPACE: tuple[Json, ...] = (
 )
 MAX_ENTRIES = 5000
 _NOBODY = "0"
+_UNSEEN = ("rungs", "study", "touched", "_journal")
 
 
 def toy_study(
@@ -146,7 +147,7 @@ def _ended(history: History, spec: SpecId, objective: Objective) -> SettledSpec:
 def picture(history: History) -> Json:
     """Return all that a history holds, in a form that can be compared."""
     rungs = [(r.level, list(r.ranking), list(r.waiting), sorted(r.promoted)) for r in history.rungs]
-    plain = {n: repr(v) for n, v in vars(history).items() if n not in ("rungs", "study", "_journal")}
+    plain = {n: repr(v) for n, v in vars(history).items() if n not in _UNSEEN}
     return rungs, plain
 
 

@@ -27,6 +27,19 @@ def levels(low: int, high: int, eta: int) -> tuple[int, ...]:
     return (*found, high)
 
 
+LADDER_RATIO = 1.37
+"""Eight steps to a factor of twelve: enough to see a curve's shape."""
+
+
+def ladder(high: int, rungs: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the resources at which models look at curves: a ratio of about 1.37 apart, the rungs among them."""
+    found, level = set(rungs), 1.0
+    while level < high:
+        found.add(round(level))
+        level *= LADDER_RATIO
+    return tuple(sorted(step for step in found | {high} if step <= high))
+
+
 def bracket_shares(rungs: tuple[int, ...], brackets: int) -> tuple[float, ...]:
     """Return the probability of each bracket s: a trial of bracket s starts at ``rungs[s]``.
 

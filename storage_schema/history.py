@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from storage_schema.codec import Json
 from storage_schema.errors import ProtocolViolation
+from storage_schema.journal import Journal
 from storage_schema.keys import SpecId
 from storage_schema.records import (
     Curve,
@@ -64,8 +65,11 @@ class History:
         self.issued_resource = 0
         self.wall_s = 0.0
         self.gpu_s = 0.0
+        self.touched: list[int] = []
+        """The trials that changed, in the order of the changes, those that a draft took back included: who keeps
+        something for each trial reads on from where it stopped, and looks at these again."""
         self._sign = 1.0 if study.objective.goal == "minimize" else -1.0
-        self._journal: list[Callable[[], object]] | None = None
+        self._journal = Journal()
 
     @property
     def closed(self) -> bool:
@@ -117,15 +121,8 @@ class History:
     @contextmanager
     def draft(self) -> Iterator[None]:
         """Take back on exit everything that is folded inside. Not nested."""
-        if self._journal is not None:
-            raise ProtocolViolation("a draft within a draft")
-        self._journal = []
-        try:
+        with self._journal.kept():
             yield
-        finally:
-            journal, self._journal = self._journal, None
-            for undo in reversed(journal):
-                undo()
 
     def fold_facts(self, facts: Facts) -> None:
         """Add what a coordinator saw."""
@@ -172,6 +169,7 @@ class History:
         trial.specs.append(spec)
         self.specs[spec.id] = spec
         self.open[spec.id] = spec
+        self._touch(issue.trial)
         self._undo(lambda: (trial.specs.pop(), self.specs.pop(spec.id), self.open.pop(spec.id)))
         self._set("issued_resource", self.issued_resource + issue.to - issue.start)
 
@@ -204,7 +202,7 @@ class History:
         if spec is None or spec.settled is not None:
             what = "never issued" if spec is None else "settled twice"
             raise ProtocolViolation(f"spec {settled.spec} was {what}")
-        order = list(self.open) if self._journal is not None else []
+        order = list(self.open) if self._journal.open else []
         spec.settled = settled
         del self.open[spec.id]
         self._undo(lambda: self._unsettle(spec, order))
@@ -212,6 +210,7 @@ class History:
         self._set("gpu_s", self.gpu_s + settled.gpu_s)
         self._see(spec, settled)
         trial = self.trials[spec.issue.trial]
+        self._touch(trial.number)
         if settled.outcome == "stop" and not trial.stopped:
             self._set("reissue", [*self.reissue, trial.number])
         self._enter_rung(trial, spec, settled)
@@ -247,6 +246,7 @@ class History:
     def _stop(self, trial: TrialState, reason: str) -> None:
         before = trial.stopped
         trial.stopped = reason
+        self._touch(trial.number)
         rung = self.rungs[trial.rung]
         was_waiting = not before and trial.number in rung and trial.number not in rung.promoted
         rung.drop(trial.number)
@@ -265,6 +265,7 @@ class History:
             return
         before, rung = trial.stopped, self.rungs[trial.rung]
         trial.stopped = ""
+        self._touch(trial.number)
         self._undo(lambda: setattr(trial, "stopped", before))
         settled = trial.last.settled
         if settled is not None and settled.outcome == "done":
@@ -287,11 +288,14 @@ class History:
             raise ProtocolViolation(f"trial {number} is named before it was issued")
         return self.trials[number]
 
+    def _touch(self, trial: int) -> None:
+        self.touched.append(trial)
+        self._undo(lambda: self.touched.append(trial))
+
     def _set(self, name: str, value: object) -> None:
         before = getattr(self, name)
         setattr(self, name, value)
         self._undo(lambda: setattr(self, name, before))
 
     def _undo(self, action: Callable[[], object]) -> None:
-        if self._journal is not None:
-            self._journal.append(action)
+        self._journal.note(action)
