@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hpo_pipe.study_file.draft import StudyDraft
 
 WRITE_LIMIT_S = 30.0
-_AUTHORS_OWN = ("token", "created_at", "proof")
+_AUTHORS_OWN = ("token", "created_at", "proof", "check")
 """Fields that differ between two authors of the same study."""
 
 

@@ -35,7 +35,7 @@ def encode_pack(first: int, entries: list[bytes]) -> bytes:
     """Return the Parquet bytes of a pack whose entries are numbered from `first`."""
     table = pa.table({"entry": range(first, first + len(entries)), "data": entries}, schema=_SCHEMA)
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", use_dictionary=False)
+    pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_page_checksum=True)
     return bytes(sink.getvalue())
 
 
@@ -47,16 +47,17 @@ def decode_pack(data: bytes, end: int) -> list[bytes]:
     """
     key, first = snapshot_key(end), pack_start(end)
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
         if size > MAX_PACK_BYTES or file.schema_arrow != _SCHEMA:
             raise DamagedRecord(key, "not a pack of log entries")
         table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise DamagedRecord(key, f"not Parquet: {error}") from None
-    if first is None or table.column("entry").to_pylist() != list(range(first, end + 1)):
+    numbers, entries = table.column("entry").to_pylist(), table.column("data")
+    if first is None or numbers != list(range(first, end + 1)) or entries.null_count:
         raise DamagedRecord(key, f"expected the entries {first} to {end}")
-    return [bytes(item) for item in table.column("data").to_pylist()]
+    return [bytes(item) for item in entries.to_pylist()]
 
 
 class Packs:

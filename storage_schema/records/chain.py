@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 
-from storage_schema.codec import Json, encode
+from storage_schema.codec import Json, encode_record
 from storage_schema.keys import LinkId, link_key
 from storage_schema.records.checkpoint import CheckpointRef, SegmentRef
 from storage_schema.records.reading import FORMAT, opened
@@ -108,7 +108,7 @@ class Link:
         for name in ("failures", "wall_s", "gpu_s", "resource", "retries_left", "reason", "tail"):
             if found := getattr(self, name):
                 value[name] = found
-        return encode(value)
+        return encode_record(value)
 
     @classmethod
     def from_bytes(cls, data: bytes, id: LinkId) -> Link:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from storage_schema.codec import Json, encode
+from storage_schema.codec import Json, encode_record
 from storage_schema.errors import UserError
 from storage_schema.keys import checked_file_name, parse_manifest_key, parse_segment_key
 from storage_schema.records.reading import FORMAT, Fields, opened
@@ -79,7 +79,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Return the record's canonical bytes."""
-        return encode(
+        return encode_record(
             {
                 "format": FORMAT,
                 "kind": "manifest",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from storage_schema.codec import Json, encode
+from storage_schema.codec import Json, encode_record
 from storage_schema.errors import DamagedRecord
 from storage_schema.keys import SpecId, log_key
 from storage_schema.records.checkpoint import CheckpointRef
@@ -146,7 +146,7 @@ class Entry:
 
     def to_bytes(self) -> bytes:
         """Return the record's canonical bytes."""
-        return encode(
+        return encode_record(
             {
                 "format": FORMAT,
                 "kind": "entry",

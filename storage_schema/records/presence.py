@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from storage_schema.codec import Json, encode
+from storage_schema.codec import Json, encode_record
 from storage_schema.errors import DamagedRecord
 from storage_schema.keys import BOARD, SpecId, worker_key
 from storage_schema.records.reading import FORMAT, Fields, opened
@@ -67,7 +67,7 @@ class Heartbeat:
             "recent": [str(spec) for spec in self.recent],
             "machine": dict(self.machine),
         }
-        return encode(value)
+        return encode_record(value)
 
     @classmethod
     def from_bytes(cls, data: bytes, worker: str) -> Heartbeat:
@@ -120,7 +120,7 @@ class Board:
 
     def to_bytes(self) -> bytes:
         """Return the record's canonical bytes."""
-        return encode(
+        return encode_record(
             {
                 "format": FORMAT,
                 "kind": "board",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field, fields
 
-from storage_schema.codec import Json, encode
+from storage_schema.codec import Json, encode_record
 from storage_schema.errors import DamagedRecord, UserError
 from storage_schema.keys import STUDY, checked_study_name
 from storage_schema.records.reading import FORMAT, Fields, opened
@@ -126,7 +126,7 @@ class Study:
 
     def to_bytes(self) -> bytes:
         """Return the record's canonical bytes."""
-        return encode(
+        return encode_record(
             {
                 "format": FORMAT,
                 "kind": "study",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -184,6 +185,14 @@ RECORDS = {
 PINNED = Path(__file__).with_name("records")
 
 
+def unchecked(data: bytes) -> dict[str, Any]:
+    """Return a record's fields without the check over its bytes: what an author in another language may leave out."""
+    value: dict[str, Any] = json.loads(data)
+    assert list(value)[-1] == "check"
+    del value["check"]
+    return value
+
+
 def pinned(key: str) -> Path:
     return PINNED / key.replace("/", "_")
 
@@ -196,16 +205,46 @@ def test_bytes(key):
 
 
 @pytest.mark.parametrize("key", RECORDS)
+def test_a_record_without_a_check_is_read(key):
+    record, read = RECORDS[key]
+    assert read(json.dumps(unchecked(record.to_bytes()), indent=1).encode()) == record
+
+
+@pytest.mark.parametrize("key", RECORDS)
+def test_every_flipped_bit_of_a_record_is_found(key):
+    """Or it changes nothing: only the name of the check itself may be hit unseen."""
+    record, read = RECORDS[key]
+    data = record.to_bytes()
+    for place in range(len(data)):
+        for bit in range(8):
+            flipped = bytearray(data)
+            flipped[place] ^= 1 << bit
+            try:
+                assert read(bytes(flipped)) == record
+                assert 20 < len(data) - place <= 26, "outside of the name `check`"
+            except DamagedRecord as error:
+                assert error.key
+
+
+@pytest.mark.parametrize("key", RECORDS)
+def test_a_record_that_was_written_anew_with_its_old_check_is_refused(key):
+    record, read = RECORDS[key]
+    value = {**json.loads(record.to_bytes()), "later": 1}
+    with pytest.raises(DamagedRecord, match="check"):
+        read(json.dumps(value, separators=(",", ":")).encode())
+
+
+@pytest.mark.parametrize("key", RECORDS)
 def test_unknown_fields_of_this_format_are_ignored(key):
     record, read = RECORDS[key]
-    value = json.loads(record.to_bytes())
+    value = unchecked(record.to_bytes())
     assert read(json.dumps({**value, "later": 1}).encode()) == record
 
 
 @pytest.mark.parametrize("key", RECORDS)
 def test_newer_formats_are_refused(key):
     record, read = RECORDS[key]
-    value = json.loads(record.to_bytes())
+    value = unchecked(record.to_bytes())
     with pytest.raises(NewerFormat, match="upgrade"):
         read(json.dumps({**value, "format": 2}).encode())
 
@@ -222,7 +261,7 @@ def test_damage_is_named(key):
 @pytest.mark.parametrize("key", RECORDS)
 def test_a_field_that_is_missing_or_of_another_type_never_crashes_a_reader(key):
     record, read = RECORDS[key]
-    value = json.loads(record.to_bytes())
+    value = unchecked(record.to_bytes())
     for name in value:
         for other in (None, [], {}, "text", -1, 1e300, [[]], [1], {"a": 1}):
             try:

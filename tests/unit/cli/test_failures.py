@@ -11,6 +11,7 @@ import pytest
 
 from hpo_pipe.cli.failures import ConfigurationError, exit_code
 from hpo_pipe.cli.group import COMMANDS, EPILOG
+from storage_schema.codec import decode, encode_record
 from storage_schema.errors import (
     DamagedRecord,
     NewerFormat,
@@ -84,7 +85,8 @@ def test_a_damaged_log_entry_is_named(run: Run, told: Teller) -> None:
 
 def test_a_study_of_a_newer_format_says_to_upgrade(run: Run, told: Teller) -> None:
     blob = told.store.get(STUDY)
-    told.store.replace(STUDY, blob.data.replace(b'"format":1', b'"format":2'))  # type: ignore[union-attr]
+    newer = decode(blob.data, STUDY) | {"format": 2}  # type: ignore[union-attr]
+    told.store.replace(STUDY, encode_record(newer))
     result = run("status", told.url)
     assert result.exit_code == 65
     assert "upgrade" in result.stderr
