@@ -91,8 +91,9 @@ def create_study(
 class OpenStudy:
     """One study, opened for reading and for a user's wishes. Not thread-safe."""
 
-    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+    def __init__(self, store: Store, clock: Clock | None = None, rng: random.Random | None = None) -> None:
         self._clock = clock or SystemClock()
+        self._rng = rng or random.SystemRandom()
         self._watch = StudyWatch(store)
         self._store = store
 
@@ -269,5 +270,5 @@ class OpenStudy:
         return entry
 
     def _append(self, decide: Callable[[History], tuple[Decision, ...]]) -> Entry | None:
-        patience = Patience(self._clock, random.Random(), limit_s=WRITE_LIMIT_S)  # noqa: S311 (jitter)
-        return append_user_entry(self._watch.log, decide, patience)
+        patience = Patience(self._clock, self._rng, limit_s=WRITE_LIMIT_S)
+        return append_user_entry(self._watch.log, decide, patience, self._rng)

@@ -121,7 +121,7 @@ def worker(
     """
     world = World(store=open_store(url))
     study = _with_command(read_study(world, study_sha256), command)
-    prove_quickly(world.store).demand()
+    prove_quickly(world.store, world.token()).demand()
     environment = _environment()
     pool = visible_gpus(environment)
     gpus = deal(pool, slots, gpus_per_trial)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import Callable
 
 from hpo_pipe.coordinator.log import Log
+from hpo_pipe.coordinator.world import drawn_token
 from storage_schema.history import History
 from storage_schema.records import Decision, Entry
 from storage_schema.store import Wait
@@ -14,7 +15,10 @@ MAX_LOST_RACES = 1000
 
 
 def append_user_entry(
-    log: Log, decisions: Callable[[History], tuple[Decision, ...]], wait: Wait
+    log: Log,
+    decisions: Callable[[History], tuple[Decision, ...]],
+    wait: Wait,
+    rng: random.Random | None = None,
 ) -> Entry | None:
     """Append decisions of a user at the head of the log.
 
@@ -23,10 +27,12 @@ def append_user_entry(
         decisions: what to write, given the newest history; called again after each lost race. It may raise
             UserError where the user's wish makes no sense (any more), or answer () where nothing is to be done.
         wait: see :func:`~storage_schema.store.settle.create_settled`.
+        rng: the entry's token is drawn from it; the system's if None.
 
     Returns:
         the entry as it stands, or None where there was nothing to do.
     """
+    rng = rng or random.SystemRandom()
     for _ in range(MAX_LOST_RACES):
         log.follow()
         wanted = decisions(log.history)
@@ -34,7 +40,7 @@ def append_user_entry(
             return None
         entry = Entry(
             entry=log.history.head + 1,
-            token=secrets.token_hex(8),
+            token=drawn_token(rng),
             author="user",
             facts=None,
             decisions=wanted,

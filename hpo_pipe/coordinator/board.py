@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from hpo_pipe.coordinator.chains import Chains
@@ -39,10 +38,10 @@ def compose(history: History, chains: Chains) -> Board:
 class BoardWriter:
     """Keeps the stored board equal to what this coordinator knows, and visibly alive."""
 
-    def __init__(self, store: Store, refresh_s: float, first_beat: Callable[[], int]) -> None:
+    def __init__(self, store: Store, refresh_s: float, first_beat: int) -> None:
         self._store = store
         self._refresh_s = refresh_s
-        self._beat = first_beat()
+        self._beat = first_beat
         self._version: str | None = None
         self._written: Board | None = None
         self._written_at = 0.0

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import re
-import secrets
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +10,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from hpo_pipe.coordinator.log import read_study
-from hpo_pipe.coordinator.tick import Coordinator, Gather, Ticked, in_order
+from hpo_pipe.coordinator.tick import Coordinator, Ticked
+from hpo_pipe.coordinator.world import Gather, Say, World, in_order
 from storage_schema.clock import Clock, SystemClock
 from storage_schema.errors import StoreUnavailable
-from storage_schema.keys import SpecId, checked_worker
+from storage_schema.keys import SpecId
 from storage_schema.records import Study
 from storage_schema.store import is_near, open_store
 from storage_schema.waiting import GaveUp, Patience
@@ -34,8 +31,6 @@ QUIET_SHARE = 0.1
 MIN_PAUSE_S = 0.01
 READERS = 16
 """Reads of chains at once, where one takes tens of milliseconds."""
-
-Say = Callable[[str], object]
 
 
 def run_coordinator(
@@ -62,36 +57,45 @@ def run_coordinator(
         StudyNotFound, DamagedRecord, ProtocolViolation, StoreRefused: nothing that waiting would mend.
         StoreUnavailable: with `once` only.
     """
-    clock = clock or SystemClock()
     store = open_store(url)
     ended = threading.Event()
-    # A file, not a database: the jitter only has to differ between processes.
-    patience = Patience(clock, random.Random(secrets.randbits(64)), say=say, give_up=ended.is_set)  # noqa: S311
     with _signals_set(ended), _readers(store.url) as gather:
-        try:
-            study = read_study(store) if once else patience.through(lambda: read_study(store))
-            coordinator = Coordinator(
-                store,
-                study,
-                clock=clock,
-                wait=patience,
-                name=coordinator_name(),
-                one_shot=once,
-                near=is_near(store.url),
-                gather=gather,
-            )
-            if once:
-                return _once(coordinator)
-            pace = _Pace(study, store.url, tick_s, clock.monotonic())
-            return _loop(coordinator, pace, patience, ended, clock, until_done=until_done, say=say)
-        except GaveUp:
-            return EXIT_INTERRUPTED
+        world = World(store=store, say=say, clock=clock or SystemClock(), gather=gather)
+        return coordinate(world, ended, once=once, until_done=until_done, tick_s=tick_s)
 
 
-def coordinator_name() -> str:
-    """Return a new coordinator id."""
-    host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")[:30] or "host"
-    return checked_worker(f"c-{host}-{secrets.token_hex(4)}")
+def coordinate(
+    world: World,
+    ended: threading.Event,
+    *,
+    once: bool = False,
+    until_done: bool = False,
+    tick_s: float | None = None,
+) -> int:
+    """Do what :func:`run_coordinator` does, in a given world; setting `ended` lets it end after the tick under way."""
+    store = world.store
+    patience = Patience(world.clock, world.rng, say=world.say, give_up=ended.is_set)
+    try:
+        study = read_study(store) if once else patience.through(lambda: read_study(store))
+        coordinator = Coordinator(
+            store,
+            study,
+            clock=world.clock,
+            wait=patience,
+            name=world.name(),
+            one_shot=once,
+            near=is_near(store.url),
+            gather=world.gather,
+            rng=world.rng,
+            host=world.host,
+            pid=world.pid,
+        )
+        if once:
+            return _once(coordinator)
+        pace = _Pace(study, store.url, tick_s, world.clock.monotonic())
+        return _loop(world, coordinator, pace, patience, ended, until_done=until_done)
+    except GaveUp:
+        return EXIT_INTERRUPTED
 
 
 class _Pace:
@@ -122,27 +126,26 @@ def _once(coordinator: Coordinator) -> int:
 
 
 def _loop(
+    world: World,
     coordinator: Coordinator,
     pace: _Pace,
     patience: Patience,
     ended: threading.Event,
-    clock: Clock,
     *,
     until_done: bool,
-    say: Say,
 ) -> int:
-    say(f"coordinating {coordinator.history.study.name} as {coordinator.name}")
+    world.say(f"coordinating {coordinator.history.study.name} as {coordinator.name}")
     closed = False
     while not ended.is_set():
         ticked = patience.through(coordinator.tick)
         for link in ticked.fenced:
-            say(f"fenced attempt {link.link} of spec {link.spec}: its holder is silent")
+            world.say(f"fenced attempt {link.link} of spec {link.spec}: its holder is silent")
         if ticked.closed and not closed:
-            say(f"the study has ended: {coordinator.history.finished}")
+            world.say(f"the study has ended: {coordinator.history.finished}")
         closed = ticked.closed
         if closed and until_done:
             break
-        clock.wait(ended, pace.after(ticked, clock.monotonic()))
+        world.clock.wait(ended, pace.after(ticked, world.clock.monotonic()))
     _leave(coordinator)
     return EXIT_DONE if closed else EXIT_INTERRUPTED
 

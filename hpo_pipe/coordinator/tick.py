@@ -6,16 +6,14 @@ The steps and the demand are those of PROTOCOL.md, 5.11.
 from __future__ import annotations
 
 import math
-import os
-import secrets
-import socket
-from collections.abc import Callable, Iterable
+import random
 from dataclasses import dataclass, replace
 
 from hpo_pipe.coordinator.board import BoardWriter, compose
 from hpo_pipe.coordinator.chains import Chain, Chains
 from hpo_pipe.coordinator.log import Log
 from hpo_pipe.coordinator.presence import Claim, Presence, list_workers
+from hpo_pipe.coordinator.world import Gather, drawn_token, in_order
 from hpo_pipe.decide import decide
 from hpo_pipe.space import Space
 from hpo_pipe.view import View
@@ -29,9 +27,6 @@ MAX_ROUNDS = 16
 """Lost races for the head of the log within one tick before it is left to the next one."""
 MIN_WAITING = 2
 MAX_WAITING = 512
-
-Gather = Callable[[Callable[[SpecId], bool], Iterable[SpecId]], list[bool]]
-"""Runs independent reads; in order, or at once where a request takes long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +43,6 @@ class Ticked:
     """The study has ended and every spec is settled."""
 
 
-def in_order(read: Callable[[SpecId], bool], specs: Iterable[SpecId]) -> list[bool]:
-    """Run reads one after another."""
-    return [read(spec) for spec in specs]
-
-
 class Coordinator:
     """Everything that one coordinator process remembers; all of it can be rebuilt from the store."""
 
@@ -67,7 +57,9 @@ class Coordinator:
         one_shot: bool = False,
         near: bool = False,
         gather: Gather = in_order,
-        token: Callable[[], str] = lambda: secrets.token_hex(8),
+        rng: random.Random | None = None,
+        host: str = "",
+        pid: int = 0,
     ) -> None:
         self.name = name
         self._store = store
@@ -77,13 +69,15 @@ class Coordinator:
         self._one_shot = one_shot
         self._near = near  # reads cost microseconds and no money: look at every open chain in every tick
         self._gather = gather
-        self._token = token
+        self._rng = rng or random.SystemRandom()
+        self._host = host
+        self._pid = pid
         self.log = Log(store, study)
         self._view = View(study, Space.from_json(study.space), self.log.history)
         self._chains = Chains(store, study)
         self._presence = Presence(store, study.timing.lease_s)
         self._board = BoardWriter(
-            store, min(study.timing.flush_s, 2 * study.timing.tick_s), lambda: secrets.randbelow(2**40)
+            store, min(study.timing.flush_s, 2 * study.timing.tick_s), self._rng.getrandbits(40)
         )
         self._swept_at = -math.inf
         self._beat = 0
@@ -139,8 +133,8 @@ class Coordinator:
         return Heartbeat(
             worker=self.name,
             role="coordinator",
-            host=socket.gethostname(),
-            pid=os.getpid(),
+            host=self._host,
+            pid=self._pid,
             beat=self._beat,
             started_at=self._started_at,
         ).to_bytes()
@@ -200,7 +194,7 @@ class Coordinator:
         first = Link(kind=kind, id=LinkId(chain.spec, 1), token="", author=self.name)
         link = replace(
             chain.last.following(kind, token="", author=self.name, at=0.0) if chain.last else first,
-            token=self._token(),
+            token=drawn_token(self._rng),
             at=self._clock.now(),
             reason=reason,
         )
@@ -219,7 +213,7 @@ class Coordinator:
                 break
             entry = Entry(
                 entry=self.history.head + 1,
-                token=self._token(),
+                token=drawn_token(self._rng),
                 author="coordinator",
                 facts=facts,
                 decisions=decisions,

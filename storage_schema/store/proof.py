@@ -100,13 +100,17 @@ def prove(store: Store, rounds: int = ROUNDS, clock: Clock | None = None) -> Pro
     return Proof(url=store.url, checks=tuple(checks), latency_ms=_latencies(bench))
 
 
-def prove_quickly(store: Store) -> Proof:
+def prove_quickly(store: Store, token: str | None = None) -> Proof:
     """Try, in five requests, that a second create is refused and that what was created is read back.
+
+    Args:
+        store: any store.
+        token: names the scratch that it is tried on; drawn if None.
 
     Raises:
         StoreUnavailable: the store does not answer, or denies access.
     """
-    bench = Bench(store, f"{PROOF}{secrets.token_hex(8)}/")
+    bench = Bench(store, f"{PROOF}{token or secrets.token_hex(8)}/")
     try:
         checks = (_run("exclusive create", lambda: proof_checks.exclusive_create(bench)),)
     finally:
