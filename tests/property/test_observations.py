@@ -19,8 +19,8 @@ STUDY = toy_study(limits=Limits(trials=25))
 
 
 def afresh(view: View) -> Observations:
-    made = Observations(view.history, view.space)
-    made.follow(view.history)
+    made = Observations(view)
+    made.follow(view, range(len(view.history.trials)))
     return made
 
 
