@@ -168,6 +168,13 @@ def deciding_leaves_no_trace(study: Study) -> None:
         assert picture(moment.view.history) == before, "deciding changed the history"
 
 
+def a_cold_start_decides_the_same(study: Study) -> None:
+    """Who has only read the log decides as one who has followed it, and decided, all along (G1)."""
+    for number, moment in enumerate(simulated(study)):
+        if number % 7 == 3:
+            assert decide(View.of(moment.history()), moment.facts) == moment.entry.decisions
+
+
 def the_log_replays(study: Study) -> None:
     """From bytes and from the beginning, every entry follows from those before it (G1)."""
     entries = [Entry.from_bytes(entry.to_bytes(), entry.entry) for entry in _entries(study)]
@@ -269,6 +276,7 @@ LAWS: dict[str, Callable[[Study], None]] = {
     law.__name__: law
     for law in (
         deciding_leaves_no_trace,
+        a_cold_start_decides_the_same,
         the_log_replays,
         order_does_not_matter,
         one_live_target_per_trial,

@@ -7,11 +7,14 @@ from typing import Any
 from hpo_pipe.registry import find, named, options_of
 from hpo_pipe.schedulers.asha import AshaScheduler
 from hpo_pipe.schedulers.full_training import FullTraining
+from hpo_pipe.schedulers.hyperband import HyperbandScheduler, SuccessiveHalvingScheduler
 from hpo_pipe.view import Scheduler
 from storage_schema.records import Study
 
 SCHEDULERS: dict[str, type[Any]] = {
     "none": FullTraining,
+    "successive_halving": SuccessiveHalvingScheduler,
+    "hyperband": HyperbandScheduler,
     "asha": AshaScheduler,
 }
 """Name to class; called with its ``Options``. Others come in as entry points ``hpo_pipe.schedulers``.

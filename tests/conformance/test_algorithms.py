@@ -14,17 +14,28 @@ from hpo_pipe.searchers import SEARCHERS
 from storage_schema.codec import decode, encode, sha256
 from storage_schema.records import Limits
 
-OPTIONS = {"asha": ({}, {"brackets": 3}, {"eta": 2}), "grid": ({}, {"shuffle": True})}
-PAIRS = [
-    pytest.param(
-        {"name": scheduler, **scheduling},
-        {"name": searcher, **searching},
-        id="-".join([scheduler, *map(str, scheduling), searcher, *map(str, searching)]),
+SCHEDULING = {"asha": ({}, {"brackets": 3}, {"eta": 2}), "hyperband": ({}, {"eta": 2})}
+SEARCHING = {"grid": ({}, {"shuffle": True})}
+
+
+def variants(names, options):
+    return [{"name": name, **given} for name in names for given in options.get(name, ({},))]
+
+
+def named(algorithm):
+    return "-".join(map(str, algorithm.values()))
+
+
+PAIRS = [  # all schedulers with one searcher, and all searchers with and without promotions
+    pytest.param(scheduler, searcher, id=f"{named(scheduler)}-{named(searcher)}")
+    for scheduler, searcher in (
+        *((scheduler, {"name": "random"}) for scheduler in variants(SCHEDULERS, SCHEDULING)),
+        *(
+            ({"name": name}, searcher)
+            for name in ("asha", "none")
+            for searcher in variants(SEARCHERS, SEARCHING)
+        ),
     )
-    for scheduler in SCHEDULERS
-    for scheduling in OPTIONS.get(scheduler, ({},))
-    for searcher in SEARCHERS
-    for searching in OPTIONS.get(searcher, ({},))
 ]
 
 

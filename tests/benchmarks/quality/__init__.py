@@ -1,0 +1,1 @@
+"""How good the search is, beside its peers, in one simulator and on real learning curves."""
