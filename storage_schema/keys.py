@@ -15,6 +15,8 @@ STUDY = "study.json"
 BOARD = "hints/board.json"
 LOG = "log/"
 CHAIN = "chain/"
+METRICS = "metrics/"
+OUTPUT = "output/"
 CHECKPOINTS = "checkpoints/"
 WORKERS = "workers/"
 SNAPSHOTS = "snapshots/"
@@ -27,6 +29,8 @@ MAX_LINK = 9999
 MAX_SEGMENT = 10**6 - 1
 MAX_TRIAL = 10**8 - 1
 MAX_RESOURCE = 10**10 - 1
+MAX_FILE_NAME = 400
+"""Characters of the name of a checkpoint's file, folders included."""
 
 _STUDY_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _WORKER = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -104,32 +108,32 @@ def chain_prefix(entry: int) -> str:
 def link_key(link: LinkId) -> str:
     """Return the key of a chain link."""
     spec = _spec_path(link.spec)
-    return f"chain/{spec}.{_within(link.link, MAX_LINK, 'link'):04}.json"
+    return f"chain/{spec}.{_within(link.link, MAX_LINK, 'link', 1):04}.json"
 
 
 def parse_link_key(key: str) -> LinkId | None:
     """Return the link, or None where `key` is no link key."""
     found = _CHAIN_KEY.fullmatch(key)
-    return LinkId(SpecId(int(found[1]), int(found[2])), int(found[3])) if found else None
+    return LinkId(SpecId(int(found[1]), int(found[2])), int(found[3])) if found and int(found[3]) else None
 
 
 def segment_key(segment: SegmentId) -> str:
     """Return the key of a metric segment."""
-    number = _within(segment.segment, MAX_SEGMENT, "segment")
-    return f"metrics/{_spec_path(segment.spec)}.{segment.attempt:04}.{number:06}.parquet"
+    number = _within(segment.segment, MAX_SEGMENT, "segment", 1)
+    return f"metrics/{_spec_path(segment.spec)}.{_attempt(segment.attempt)}.{number:06}.parquet"
 
 
 def parse_segment_key(key: str) -> SegmentId | None:
     """Return the segment, or None where `key` is no segment key."""
     found = _SEGMENT_KEY.fullmatch(key)
-    if not found:
+    if not found or not int(found[3]) or not int(found[4]):
         return None
     return SegmentId(SpecId(int(found[1]), int(found[2])), int(found[3]), int(found[4]))
 
 
 def output_key(spec: SpecId, attempt: int) -> str:
     """Return the key of what an attempt printed (head and tail, bounded)."""
-    return f"output/{_spec_path(spec)}.{attempt:04}.txt"
+    return f"output/{_spec_path(spec)}.{_attempt(attempt)}.txt"
 
 
 def output_prefix(spec: SpecId) -> str:
@@ -140,7 +144,7 @@ def output_prefix(spec: SpecId) -> str:
 def parse_output_key(key: str) -> tuple[SpecId, int] | None:
     """Return the spec and attempt, or None where `key` is no output key."""
     found = _OUTPUT_KEY.fullmatch(key)
-    return (SpecId(int(found[1]), int(found[2])), int(found[3])) if found else None
+    return (SpecId(int(found[1]), int(found[2])), int(found[3])) if found and int(found[3]) else None
 
 
 def trial_checkpoints(trial: int) -> str:
@@ -151,7 +155,8 @@ def trial_checkpoints(trial: int) -> str:
 def checkpoint_prefix(checkpoint: CheckpointId) -> str:
     """Return the prefix of one checkpoint's files."""
     resource = _within(checkpoint.resource, MAX_RESOURCE, "resource")
-    return f"{trial_checkpoints(checkpoint.trial)}{resource:010}-{checkpoint.spec}.{checkpoint.attempt:04}/"
+    spec = _spec_path(checkpoint.spec).replace("/", "-")
+    return f"{trial_checkpoints(checkpoint.trial)}{resource:010}-{spec}.{_attempt(checkpoint.attempt)}/"
 
 
 def manifest_key(checkpoint: CheckpointId) -> str:
@@ -171,7 +176,7 @@ def checkpoint_file_key(checkpoint: CheckpointId, name: str) -> str:
 def parse_manifest_key(key: str) -> CheckpointId | None:
     """Return the checkpoint whose manifest `key` is, or None."""
     found = _CHECKPOINT.match(key)
-    if not found or key[found.end() :] != "manifest.json":
+    if not found or key[found.end() :] != "manifest.json" or not int(found[4]):
         return None
     spec = SpecId.parse(found[3])
     assert spec is not None  # the pattern holds a spec
@@ -185,7 +190,7 @@ def checked_file_name(name: str) -> str:
         UserError: otherwise.
     """
     parts = name.split("/")
-    if len(name) > 400 or not all(_FILE_PART.fullmatch(part) and part.strip(".") for part in parts):
+    if len(name) > MAX_FILE_NAME or not all(_FILE_PART.fullmatch(part) and part.strip(".") for part in parts):
         raise UserError(
             f"checkpoint file {name[:80]!r}: allowed are letters, digits, ._+=@- and / between them"
         )
@@ -237,7 +242,11 @@ def _spec_path(spec: SpecId) -> str:
     return f"{entry:08}/{_within(spec.index, MAX_INDEX, 'place in the entry'):03}"
 
 
-def _within(number: int, top: int, what: str) -> int:
-    if not 0 <= number <= top:
-        raise UserError(f"{what} {number} is outside 0 to {top}")
+def _attempt(number: int) -> str:
+    return f"{_within(number, MAX_LINK, 'attempt', 1):04}"
+
+
+def _within(number: int, top: int, what: str, low: int = 0) -> int:
+    if not low <= number <= top:
+        raise UserError(f"{what} {number} is outside {low} to {top}")
     return number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from workers.commit import Commits
 from workers.ending import Ended
 from workers.interruption import Interruption
 from workers.lease import Lease, Lost
+from workers.remove_tree import remove_tree
 from workers.restore import restore
 from workers.retention import forget_superseded
 from workers.segments import SegmentLog
@@ -95,7 +95,7 @@ class Attempt:
             raise
         finally:
             self._bench.lease.let_go(holding, closed=closed)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove_tree(self._folder)
 
     def _run(self) -> bool:
         start = self._restored()

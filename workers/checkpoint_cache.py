@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections import OrderedDict
 from pathlib import Path
 
 from storage_schema.keys import CheckpointId, parse_manifest_key
+from workers.remove_tree import remove_tree
 
 MAX_CHECKPOINTS = 32
 MAX_BYTES = 16 * 1024**3
@@ -43,9 +43,9 @@ class CheckpointCache:
                 self._kept.pop(key, None)
             self._kept[manifest_key] = (id, size)
         for key in gone:
-            shutil.rmtree(self._place(key), ignore_errors=True)
+            remove_tree(self._place(key))
         place = self._place(manifest_key)
-        shutil.rmtree(place, ignore_errors=True)
+        remove_tree(place)
         folder.rename(place)
 
     def take(self, manifest_key: str, into: Path) -> bool:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import shutil
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from storage_schema.codec import sha256
 from storage_schema.errors import ProtocolViolation, UserError
-from storage_schema.keys import CheckpointId, LinkId, checked_file_name, checkpoint_file_key, manifest_key
+from storage_schema.keys import CheckpointId, LinkId, checkpoint_file_key, manifest_key
 from storage_schema.records import CheckpointFile, CheckpointRef, Manifest, SegmentRef
 from storage_schema.store import Store, create_settled
+from workers.checkpoint_files import file_bytes, file_names, opened_folder
+from workers.remove_tree import remove_tree
 from workers.segments import at_once
 
-MAX_FILES = 10_000
+MAX_TAKEN = 1_000
+"""Names that one look takes in; the others wait for the next one."""
+MAX_TOLD = 100
+"""Complaints of one attempt that the user is told of."""
 MAX_WAITING = 2
 """Checkpoints that wait for the store; a third one makes the oldest superfluous."""
 
@@ -85,6 +89,7 @@ class Commits:
         self._complain = complain
         self.complaint = ""
         """The newest of them: it goes into the record, where the worker's own log may never be read."""
+        self._told: set[str] = set()
         self._number = 0
         self.waiting: list[Finished] = []
         self.done: list[Committed] = []
@@ -93,15 +98,16 @@ class Commits:
     def scan(self, now: float) -> None:
         """Take over what the trial has finished since the last call."""
         try:
-            names = [
-                entry.name for entry in os.scandir(self._checkpoint_dir) if not entry.name.startswith(".")
-            ]
-        except OSError:
-            return
-        for name in sorted(names, key=lambda n: (len(n), n)):
-            self._take(name, now)
+            with opened_folder(
+                self._checkpoint_dir
+            ) as descriptor:  # a link would lead to what is not ours to take
+                for name in sorted(_finished_names(descriptor), key=lambda n: (len(n), n)):
+                    self._take(name, descriptor, now)
+        except OSError as error:
+            if os.path.lexists(self._checkpoint_dir):
+                self._refuse(f"the folder for checkpoints is not looked at: {error}")
         while len(self.waiting) > MAX_WAITING:
-            shutil.rmtree(self.waiting.pop(0).folder, ignore_errors=True)
+            remove_tree(self.waiting.pop(0).folder)
 
     def write_files(self, finished: Finished, between: Callable[[], None]) -> None:
         """Write the files that are not written yet; `between` is called before each.
@@ -111,7 +117,7 @@ class Commits:
         """
         for name in finished.names[len(finished.written) :]:
             between()
-            data = (finished.folder / name).read_bytes()
+            data = file_bytes(finished.folder, name)
             key = checkpoint_file_key(self._id(finished), name)
             if not create_settled(self._store, key, data, wait=at_once).mine:
                 raise ProtocolViolation(f"{key}: somebody else wrote a file of this worker's checkpoint")
@@ -138,25 +144,32 @@ class Commits:
     def discard(self, finished: Finished) -> None:
         """Let a checkpoint go that cannot be committed."""
         self.waiting.remove(finished)
-        shutil.rmtree(finished.folder, ignore_errors=True)
+        remove_tree(finished.folder)
 
-    def _take(self, name: str, now: float) -> None:
+    def _take(self, name: str, descriptor: int, now: float) -> None:
         self._number += 1
         folder = self._taken / str(self._number)
         try:
             self._taken.mkdir(exist_ok=True)
-            (self._checkpoint_dir / name).rename(folder)
+            os.rename(name, folder, src_dir_fd=descriptor)
             finished = self._checked(name, folder, now)
         except (OSError, UserError) as error:
-            self.complaint = f"checkpoint {name[:80]!r} is not used: {error}"
-            self._complain(self.complaint)
+            self._refuse(f"checkpoint {name[:80]!r} is not used: {error}")
             finished = None
         if finished is not None:
             self.waiting.append(finished)
         elif folder.is_dir() and not folder.is_symlink():
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
         else:
-            folder.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                folder.unlink(missing_ok=True)
+
+    def _refuse(self, complaint: str) -> None:
+        """Say it once: what cannot be taken away is found again in each look."""
+        self.complaint = complaint
+        if complaint not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(complaint)
+            self._complain(complaint)
 
     def _checked(self, name: str, folder: Path, now: float) -> Finished | None:
         if not _FINISHED.fullmatch(name):
@@ -170,26 +183,14 @@ class Commits:
             if again.written:
                 return None
             self.discard(again)
-        names = _files(folder)
+        names = file_names(folder)
         return Finished(resource=resource, folder=folder, found_at=now, names=names)
 
     def _id(self, finished: Finished) -> CheckpointId:
         return CheckpointId(self._trial, finished.resource, self._claim.spec, self._claim.link)
 
 
-def _files(folder: Path) -> tuple[str, ...]:
-    """Return the names of all files below a folder, in order; refuses what is no plain file."""
-    if folder.is_symlink() or not folder.is_dir():
-        raise UserError("it is not a folder")
-    names: list[str] = []
-    for root, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            path = Path(root) / name
-            mode = path.lstat().st_mode
-            if stat.S_ISREG(mode):
-                names.append(checked_file_name(path.relative_to(folder).as_posix()))
-            elif not stat.S_ISDIR(mode):
-                raise UserError(f"{name} is neither a file nor a folder")
-        if len(names) > MAX_FILES:
-            raise UserError(f"more than {MAX_FILES} files")
-    return tuple(sorted(names))
+def _finished_names(descriptor: int) -> list[str]:
+    with os.scandir(descriptor) as entries:
+        names = (entry.name for entry in entries if not entry.name.startswith("."))
+        return [name for _, name in zip(range(MAX_TAKEN), names, strict=False)]

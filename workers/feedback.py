@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from storage_schema.redaction import Redactor
 from storage_schema.trial_env import TrialFile
 from workers.metric_patterns import MetricPatterns, PrintedReports
 from workers.output import Output
@@ -14,8 +15,15 @@ from workers.reports import MAX_FILE_BYTES, Complaints, Report, ReportFile, Thin
 class Feedback:
     """Gathers the output and the reports of one attempt, within bounds."""
 
-    def __init__(self, trial_file: TrialFile, patterns: MetricPatterns, now: Callable[[], float]) -> None:
-        self.output = Output()
+    def __init__(
+        self,
+        trial_file: TrialFile,
+        patterns: MetricPatterns,
+        now: Callable[[], float],
+        redactor: Redactor | None = None,
+    ) -> None:
+        self.redactor = redactor or Redactor()
+        self.output = Output(self.redactor)
         self._complaints = Complaints()
         self._file = ReportFile(
             trial_file.metrics_file, start=trial_file.start, now=now, complaints=self._complaints
@@ -49,7 +57,8 @@ class Feedback:
         """Read all that is left; the trial has ended and its output is drained."""
         if self._printed is not None:
             self._keep(self._printed.finish())
-        self._keep(self._file.finish())
+        for found in self._file.finish():  # thinned as it is read: a trial may leave a GiB of reports behind
+            self._keep(found)
         with self._lock:
             self._waiting += self._thinning.held()
 
@@ -60,8 +69,8 @@ class Feedback:
         return taken
 
     def bad_lines(self) -> list[str]:
-        """Return the complaints so far."""
-        return self._complaints.lines()
+        """Return the complaints so far; they quote what the trial wrote, so secrets are taken out."""
+        return [self.redactor.text(line) for line in self._complaints.lines()]
 
     def close(self) -> None:
         """Close the metrics file."""

@@ -3,8 +3,8 @@
 Limits, so that no trial can flood a worker or a bucket:
 
 * a line has at most 64 KiB and 256 metrics; a metric's name at most 200 characters; a spec at most 1,000 names;
-* the first 100,000 reports of a spec are all kept; then one in 10 of the next million, one in 100 of the next
-  ten million, and so on. The newest report, and the newest one at the spec's target, are kept always;
+* the first 100,000 reports of a spec, or 1,000,000 values, are all kept; then one in 10 of the next million, one in
+  100 of the next ten million, and so on. The newest report, and the newest one at the spec's target, are kept always;
 * a metrics file of more than 1 GiB ends the trial.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from storage_schema.keys import MAX_RESOURCE
 from storage_schema.trial_env import MAX_LINE_BYTES, MAX_METRICS_PER_LINE, RESOURCE_FIELD
 
 KEPT_PER_STRIDE = 100_000
+VALUES_PER_STRIDE = 1_000_000
 MAX_FILE_BYTES = 1024 * 1024 * 1024
 MAX_NAME_CHARACTERS = 200
 MAX_NAMES = 1_000
 """Names are stored in each segment: more of them could make one too large to be read."""
 MAX_COMPLAINTS = 20
 _READ_BYTES = 1024 * 1024
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +74,21 @@ class Thinning:
         self._target = target
         self._seen = 0
         self._kept = 0
+        self._values = 0
         self._newest: Report | None = None
         self._at_target: Report | None = None
 
     @property
     def stride(self) -> int:
         """One report in so many is kept now."""
-        return int(10 ** (self._kept // KEPT_PER_STRIDE))
+        return int(10 ** max(self._kept // KEPT_PER_STRIDE, self._values // VALUES_PER_STRIDE))
 
     def keep(self, report: Report) -> bool:
         """Say whether `report` passes; one that does not is held back until newer ones replace it."""
         self._seen += 1
         if self._seen % self.stride == 0:
             self._kept += 1
+            self._values += len(report.values)
             self._newest = None
             if report.resource == self._target:
                 self._at_target = None
@@ -114,7 +118,7 @@ class ReportFile:
         self._line = 0
         self._rest = b""
         self._skipping = False
-        self._names: set[str] = set()
+        self._names: dict[str, str] = {}
         self._fd: int | None = None
         self._inode: tuple[int, int] | None = None
         self._offset = 0
@@ -125,15 +129,13 @@ class ReportFile:
         data = self._new_bytes()
         return self._split(data) if data else []
 
-    def finish(self) -> list[Report]:
-        """Return all that is left, also a last line without its end; the trial writes no more."""
-        found = []
+    def finish(self) -> Iterator[list[Report]]:
+        """Yield all that is left, about 1 MiB at a time, also a last line without its end; the trial writes no more."""
         while (data := self._new_bytes()) and not self.flooded:
-            found.extend(self._split(data))
+            yield self._split(data)
         if self._rest and not self._skipping:
-            found.extend(self._parsed(self._rest))
+            yield self._parsed(self._rest)
         self._rest = b""
-        return found
 
     def close(self) -> None:
         """Close the file."""
@@ -144,26 +146,32 @@ class ReportFile:
     def _new_bytes(self) -> bytes:
         """Read on; a file that was replaced or cut short is read from its beginning."""
         try:
-            found = self._path.stat()
+            found = self._path.lstat()
             if self._inode != (found.st_dev, found.st_ino):
                 self._reopen(found)
+            self.flooded |= found.st_size > MAX_FILE_BYTES
+            if self._fd is None or found.st_size == self._offset or self.flooded:
+                return b""
+            if found.st_size < self._offset:
+                self._offset, self._rest, self._skipping = 0, b"", False
+            data = os.pread(self._fd, _READ_BYTES, self._offset)
         except OSError:
             return b""
-        self.flooded |= found.st_size > MAX_FILE_BYTES
-        if self._fd is None or found.st_size == self._offset or self.flooded:
-            return b""
-        if found.st_size < self._offset:
-            self._offset, self._rest, self._skipping = 0, b"", False
-        data = os.pread(self._fd, _READ_BYTES, self._offset)
         self._offset += len(data)
         return data
 
     def _reopen(self, found: os.stat_result) -> None:
+        """Open the file anew. A link is not followed: lines that are no reports are quoted in the record."""
         self.close()
         self._offset, self._rest, self._skipping = 0, b"", False
-        if stat.S_ISREG(found.st_mode):
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            self._inode = (found.st_dev, found.st_ino)
+        self._inode = (found.st_dev, found.st_ino)
+        if not stat.S_ISREG(found.st_mode):
+            self._complaints.add("the metrics file is no plain file: nothing is read from it")
+            return
+        self._fd = os.open(self._path, _FLAGS)
+        opened = os.fstat(self._fd)
+        if not stat.S_ISREG(opened.st_mode):
+            self.close()
 
     def _split(self, data: bytes) -> list[Report]:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -190,14 +198,14 @@ class ReportFile:
             self._complain(str(error))
             return []
         self._last = resource
-        values = {name: value for name, value in values.items() if self._known(name)}
+        values = {self._names[name]: value for name, value in values.items() if self._known(name)}
         return [Report(resource=resource, values=values, at=self._now())] if values else []
 
     def _known(self, name: str) -> bool:
         if name not in self._names and len(self._names) >= MAX_NAMES:
             self._complain(f"{name[:40]} is left out: more than {MAX_NAMES} different metrics")
             return False
-        self._names.add(name)
+        self._names.setdefault(name, name)  # one text for all reports of a metric
         return True
 
     def _complain(self, problem: str) -> None:
@@ -229,7 +237,8 @@ def parsed(
     values = {}
     for name, value in found.items():
         try:
-            values[_checked_name(name)] = _number(name, value)
+            checked = _checked_name(name)  # first: the other complaint quotes it
+            values[checked] = _number(checked, value)
         except BadLine as error:
             complain(str(error))
     if not values:
@@ -245,7 +254,7 @@ def _resource(value: Any, following: int) -> int:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RESOURCE:
         allowed = f"a whole number from 0 to {MAX_RESOURCE}"
-        raise BadLine(f"{RESOURCE_FIELD} must be {allowed}, found {str(value)[:40]!r}")
+        raise BadLine(f"{RESOURCE_FIELD} must be {allowed}, found {_said(value)}")
     return value
 
 
@@ -259,11 +268,18 @@ def _number(name: str, value: Any) -> float:
     if value is None:
         return float("nan")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadLine(f"{name[:40]} must be a number, found {str(value)[:40]!r}")
+        raise BadLine(f"{name[:40]} must be a number, found {_said(value)}")
     try:
         return float(value)
     except OverflowError:
         raise BadLine(f"{name[:40]} is out of range") from None
+
+
+def _said(value: Any) -> str:
+    """Return a value for a complaint; lists and objects may be nested too deep to be written out."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return repr(str(value)[:40])
 
 
 def _joined(held: Report | None, newer: Report) -> Report:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from storage_schema.codec import sha256
@@ -11,6 +10,8 @@ from storage_schema.records import CheckpointFile
 from storage_schema.store import Blob, Store
 from storage_schema.waiting import Patience
 from workers.checkpoint_cache import CheckpointCache
+from workers.checkpoint_files import file_bytes
+from workers.remove_tree import remove_tree
 from workers.start import Start
 from workers.world import World
 
@@ -30,23 +31,23 @@ def restore(world: World, cache: CheckpointCache, start: Start, into: Path, pati
     assert id is not None
     if cache.take(start.checkpoint.key, into) and all(_is_here(into, file) for file in start.manifest.files):
         return True
-    shutil.rmtree(into, ignore_errors=True)
+    remove_tree(into)
     into.mkdir(parents=True)
     for file in start.manifest.files:
         problem = patience.through(lambda file=file: _fetch(world.store, id, file, into))  # type: ignore[misc]
         if problem:
             world.say(f"passing over a checkpoint: {problem}")
-            shutil.rmtree(into, ignore_errors=True)
+            remove_tree(into)
             return False
     return True
 
 
 def _is_here(folder: Path, file: CheckpointFile) -> bool:
-    path = folder / file.name
     try:
-        return path.stat().st_size == file.size and sha256(path.read_bytes()) == file.sha256
+        data = file_bytes(folder, file.name)  # a trial may have left a link or a FIFO in its place
     except OSError:
         return False
+    return len(data) == file.size and sha256(data) == file.sha256
 
 
 def _fetch(store: Store, id: CheckpointId, file: CheckpointFile, into: Path) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from workers.remove_tree import remove_tree
 
 VARIABLE = "HPO_PIPE_SCRATCH"
 """Where scratch folders are made; the system's temporary folder if it is not set."""
@@ -29,7 +30,7 @@ def scratch_folder(environment: Mapping[str, str]) -> Iterator[Path]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
         os.close(lock)
 
 
@@ -44,7 +45,7 @@ def _remove_left_over(parent: Path) -> None:
             continue  # just made, or not ours to look at
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
         except OSError:
             pass  # its worker lives
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from storage_schema.errors import StoreUnavailable
@@ -11,6 +10,7 @@ from storage_schema.waiting import ANNOUNCE_AFTER_S, Patience
 from workers.commit import Commits, Finished
 from workers.ending import Ended
 from workers.lease import Holding
+from workers.remove_tree import remove_tree
 from workers.retention import forget_older
 from workers.segments import SegmentLog, at_once
 from workers.trial_process import TrialProcess
@@ -199,7 +199,7 @@ class Watch:
         self._holding.check()
         self._commits.write_manifest(finished, self._log.refs())
         for older in self._commits.done[:-1]:
-            shutil.rmtree(older.folder, ignore_errors=True)
+            remove_tree(older.folder)
         try:
             forget_older(self._world.store, self._commits)
         except StoreUnavailable:

@@ -11,9 +11,9 @@ from storage_schema.errors import UserError
 
 ENTRIES = st.integers(0, keys.MAX_ENTRY)
 SPECS = st.builds(keys.SpecId, ENTRIES, st.integers(0, keys.MAX_INDEX))
-NUMBERS = st.integers(0, 9999)
-LINKS = st.builds(keys.LinkId, SPECS, st.integers(0, keys.MAX_LINK))
-SEGMENTS = st.builds(keys.SegmentId, SPECS, NUMBERS, st.integers(0, keys.MAX_SEGMENT))
+NUMBERS = st.integers(1, keys.MAX_LINK)
+LINKS = st.builds(keys.LinkId, SPECS, NUMBERS)
+SEGMENTS = st.builds(keys.SegmentId, SPECS, NUMBERS, st.integers(1, keys.MAX_SEGMENT))
 CHECKPOINTS = st.builds(
     keys.CheckpointId, st.integers(0, keys.MAX_TRIAL), st.integers(0, keys.MAX_RESOURCE), SPECS, NUMBERS
 )
@@ -94,3 +94,40 @@ def test_file_names_that_leave_their_folder_are_refused(name):
 def test_file_names_that_stay_are_kept(name):
     checkpoint = keys.CheckpointId(1, 2, keys.SpecId(3, 4), 5)
     assert keys.checkpoint_file_key(checkpoint, name) == f"{keys.checkpoint_prefix(checkpoint)}files/{name}"
+
+
+NO_IDS = (
+    lambda: keys.link_key(keys.LinkId(keys.SpecId(0, 0), 0)),
+    lambda: keys.segment_key(keys.SegmentId(keys.SpecId(0, 0), 10_000, 1)),
+    lambda: keys.segment_key(keys.SegmentId(keys.SpecId(0, 0), 1, 0)),
+    lambda: keys.output_key(keys.SpecId(0, 0), 10_000),
+    lambda: keys.output_key(keys.SpecId(0, 1_000), 1),
+    lambda: keys.manifest_key(keys.CheckpointId(0, 0, keys.SpecId(-1, 0), 1)),
+    lambda: keys.manifest_key(keys.CheckpointId(0, 0, keys.SpecId(0, 0), 0)),
+)
+
+
+@pytest.mark.parametrize("build", NO_IDS)
+def test_no_key_is_built_of_numbers_out_of_range(build):
+    with pytest.raises(UserError, match="is outside"):
+        build()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "chain/00000000/000.0000.json",
+        "metrics/00000000/000.0000.000001.parquet",
+        "metrics/00000000/000.0001.000000.parquet",
+        "output/00000000/000.0000.txt",
+        "checkpoints/00000000/0000000001-00000000-000.0000/manifest.json",
+    ],
+)
+def test_links_attempts_and_segments_count_from_one(key):
+    parsers = (
+        keys.parse_link_key,
+        keys.parse_segment_key,
+        keys.parse_output_key,
+        keys.parse_manifest_key,
+    )
+    assert [parse(key) for parse in parsers] == [None] * 4

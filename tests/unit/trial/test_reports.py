@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def read_all(
         with path.open("ab") as file:
             file.write(piece)
         found += reader.read()
-    found += reader.finish()
+    found += [report for part in reader.finish() for report in part]
     reader.close()
     return [(report.resource, dict(report.values)) for report in found], complaints.lines()
 
@@ -206,3 +207,33 @@ def test_a_printed_resource_overrides_the_counting(tmp_path: Path) -> None:
 def test_a_pattern_has_one_group(pattern: str) -> None:
     with pytest.raises(UserError, match="metric_patterns: loss"):
         MetricPatterns((("loss", pattern),), "loss")
+
+
+def test_values_are_bounded_as_reports_are() -> None:
+    thinning, wide = Thinning(target=None), {f"m{i}": 0.0 for i in range(250)}
+    kept = [thinning.keep(Report(resource=r, values=wide, at=0.0)) for r in range(20_000)]
+    assert 4_000 <= sum(kept) <= 6_000
+
+
+@pytest.mark.parametrize("plant", ["link", "fifo", "folder"])
+def test_a_metrics_file_that_is_no_plain_file_is_not_read(tmp_path: Path, plant: str) -> None:
+    path, secret = tmp_path / "m", tmp_path / "secret"
+    secret.write_text("root:x:0:0\n")
+    complaints = Complaints()
+    reader = ReportFile(str(path), start=0, now=lambda: 0.0, complaints=complaints)
+    {"link": lambda: path.symlink_to(secret), "fifo": lambda: os.mkfifo(path), "folder": path.mkdir}[plant]()
+    assert reader.read() == reader.read() == []
+    assert list(reader.finish()) == []
+    assert complaints.lines() == ["the metrics file is no plain file: nothing is read from it"]
+    reader.close()
+
+
+def test_a_complaint_quotes_no_bad_name() -> None:
+    """It goes into the record, which cannot hold half a character."""
+    said: list[str] = []
+    with pytest.raises(BadLine):
+        parsed(
+            rb'{"\ud800": "text", "\u001b[2J": [1], "deep": ' + b"[" * 500 + b"]" * 500 + b"}", 1, said.append
+        )
+    assert len(said) == 3
+    assert all(words.isprintable() for words in said)

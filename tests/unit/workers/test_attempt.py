@@ -673,7 +673,12 @@ def test_checkpoints_that_are_no_plain_files_are_named_and_not_used(stage: Stage
     assert stage.keys("checkpoints/") == []
     assert "is not used" in done.reason
     complaints = "\n".join(stage.said)
-    for words in ("'best'", "link is neither a file", "7 is outside", "'1' is not used: it is not a folder"):
+    for words in (
+        "'best'",
+        "'link' is neither a file",
+        "7 is outside",
+        "'1' is not used: it is not a folder",
+    ):
         assert words in complaints
 
 
