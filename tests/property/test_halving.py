@@ -129,22 +129,27 @@ def test_a_bracket_that_cannot_be_filled_goes_on_with_what_it_has():
 def test_a_raised_limit_fills_the_bracket_that_was_left():
     """Whether the limit was in the way before is not remembered: a coordinator that starts now decides the same."""
     study = toy_study(
-        scheduler={"name": "successive_halving"}, searcher={"name": "random"}, limits=Limits(trials=7)
+        scheduler={"name": "successive_halving"}, searcher={"name": "random"}, limits=Limits(trials=12)
     )
-    log = [moment.entry for moment in simulated(study)]
-    followed, fresh = View.of(History(study)), View.of(History(study))
-    for entry in log:
-        decide(followed, entry.facts)
-        followed.history.fold(entry)
-        fresh.history.fold(entry)
-    more = SetLimits(limits=Limits(trials=9), reason="more")
-    raised = Entry(entry=len(log), token="u", author="user", facts=None, decisions=(more,))
-    for view in (followed, fresh):
-        view.history.fold(raised)
-    facts = Facts(now=99.0, demand=2)
-    decisions = decide(followed, facts)
-    assert decisions == decide(fresh, facts)
-    assert [d.bracket for d in decisions if isinstance(d, Issue)] == [0, 0]
+    log = [moment.entry for moment in simulated(study, seed=0, workers=3)][:-1]  # without the study's end
+    filled = 0
+    for length in range(1, len(log) + 1):
+        followed, fresh = View.of(History(study)), View.of(History(study))
+        for entry in log[:length]:
+            followed.history.fold(entry)
+            decide(
+                followed, Facts(now=entry.facts.now, demand=50)
+            )  # it looks, and finds the limit in the way
+            fresh.history.fold(entry)
+        more = SetLimits(limits=Limits(trials=18), reason="more")
+        raised = Entry(entry=length, token="u", author="user", facts=None, decisions=(more,))
+        followed.history.fold(raised)
+        fresh.history.fold(raised)
+        facts = Facts(now=99.0, demand=50)
+        decisions = decide(followed, facts)
+        assert decisions == decide(fresh, facts)
+        filled += any(d.bracket == 1 and d.start == 0 for d in decisions if isinstance(d, Issue))
+    assert filled
 
 
 @pytest.mark.parametrize("scheduler", ["hyperband", "successive_halving"])
