@@ -69,7 +69,7 @@ class Fleet:
         self, url: str, folder: Path, env: Mapping[str, str] | None = None, epoch_s: float = 0.1
     ) -> None:
         self.url = url
-        self._folder = folder
+        self.folder = folder
         self._env = {**os.environ, **(env or {}), "TEST_EPOCH_S": str(epoch_s)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.kills = 0
@@ -77,7 +77,7 @@ class Fleet:
 
     def create(self, trials: int, scheduler: str = "asha") -> None:
         """Create the study from a study file, as a user does."""
-        path = self._folder / "study.toml"
+        path = self.folder / "study.toml"
         text = STUDY.format(python=sys.executable, script=SCRIPT, trials=trials, scheduler=scheduler)
         path.write_text(text)
         hpo_pipe("create", str(path), self.url, env=self._env)
@@ -86,15 +86,19 @@ class Fleet:
         """Start a coordinator or worker; return its name here."""
         self._started += 1
         name = f"{role}-{self._started}"
-        with (self._folder / f"{name}.log").open("wb") as log:
+        with (self.folder / f"{name}.log").open("wb") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "hpo_pipe", role, self.url, *arguments],
+                self.command(role, *arguments),
                 env=self._env,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         return name
+
+    def command(self, role: str, *arguments: str) -> list[str]:
+        """Return the argument list of a coordinator or worker."""
+        return [sys.executable, "-m", "hpo_pipe", role, self.url, *arguments]
 
     def signal(self, name: str, number: int) -> None:
         """Send a signal to one process, not to its children."""
@@ -109,7 +113,7 @@ class Fleet:
 
     def log(self, name: str) -> str:
         """Return what a process printed."""
-        return (self._folder / f"{name}.log").read_text(errors="replace")
+        return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def harry(
         self,

@@ -13,6 +13,8 @@ from xml.sax.saxutils import escape
 
 from tests.servers.loopback import Answer, LoopbackServer, Request
 
+OLD_S = 0.05
+
 
 @dataclass(frozen=True)
 class Faults:
@@ -21,6 +23,8 @@ class Faults:
     conditions: Literal["kept", "ignored", "checked, then written", "not implemented"] = "kept"
     missing: Literal["404", "403"] = "404"
     listing: Literal["in order", "backwards", "a minute old", "from the start"] = "in order"
+    reads: Literal["new", "a moment old"] = "new"
+    """a moment old: a read shows the object as it was `OLD_S` ago, as behind a cache."""
     conditional_reads: bool = True
     clock_ahead_s: float = 0.0
     deletes: Literal["done", "denied"] = "done"
@@ -75,6 +79,8 @@ class FaultyS3(LoopbackServer):
 
     def _get(self, key: str, headers: dict[str, str]) -> Answer:
         found = self._objects.get(key)
+        if found and self.faults.reads == "a moment old" and found.modified > self._now() - OLD_S:
+            found = None
         if found is None:
             return _error(404, "NoSuchKey") if self.faults.missing == "404" else _error(403, "AccessDenied")
         described = {"ETag": found.etag, "Last-Modified": formatdate(found.modified, usegmt=True)}
