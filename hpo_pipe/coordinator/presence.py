@@ -54,17 +54,19 @@ class Presence:
         self._alive_at: dict[LinkId, float] = {}
         self._looked_at: float | None = None
         self._judge_from = -math.inf
-        self._missed = False
+        self.pointed: set[SpecId] = set()
+        """Specs that changed heartbeats point at, until :meth:`followed`: a tick may fail before it looks there."""
+        self.missed = False
+        """Workers closed more chains than their heartbeats could name, until :meth:`followed`: look at all of them."""
 
-    def look(self, before: float, after: float, listing: Iterable[Stat]) -> set[SpecId]:
-        """Take in a listing of ``workers/``; return the specs that changed heartbeats point at.
+    def look(self, before: float, after: float, listing: Iterable[Stat]) -> None:
+        """Take in a listing of ``workers/``.
 
         Args:
             before, after: the observer's monotonic clock when the listing began and ended, seconds.
             listing: what it showed.
         """
         self._notice_own_pause(before, after)
-        pointed: set[SpecId] = set()
         names = set()
         for stat in listing:
             worker = parse_worker_key(stat.key)
@@ -73,10 +75,14 @@ class Presence:
             names.add(worker)
             known = self.seen.get(worker)
             if known is None or (known.version, known.modified) != (stat.version, stat.modified):
-                pointed |= self._read(worker, stat, after)
+                self.pointed |= self._read(worker, stat, after)
         for gone in self.seen.keys() - names:
-            pointed |= _holding(self.seen.pop(gone).beat)
-        return pointed
+            self.pointed |= _holding(self.seen.pop(gone).beat)
+
+    def followed(self) -> None:
+        """Take note that the chains of all that was pointed at, or missed, have been read."""
+        self.pointed.clear()
+        self.missed = False
 
     def slots(self, now: float, own: str) -> int:
         """Return the slots of all workers whose heartbeat changed within the last lease."""
@@ -88,11 +94,6 @@ class Presence:
             if now - s.changed_at < self._lease_s and store_now - s.modified < self._lease_s
         )
         return sum(beat.slots for beat in beats if beat is not None and beat.role == "worker")
-
-    def take_missed(self) -> bool:
-        """Tell, once, whether workers closed more chains than their heartbeats could name: look at all of them."""
-        missed, self._missed = self._missed, False
-        return missed
 
     def expired(self, claims: list[Claim], before: float, after: float) -> list[Claim]:
         """Return the claims whose holder has been silent for a lease, for a coordinator that keeps running.
@@ -170,7 +171,7 @@ class Presence:
         self.seen[worker] = Seen(stat.version, stat.modified, after, beat)
         closed_before = before.beat.closed if before and before.beat else 0
         if beat is not None and beat.closed - closed_before > len(beat.recent):
-            self._missed = True
+            self.missed = True
         pointed = _holding(beat) | (set(beat.recent) if beat else set())
         return pointed | (_holding(before.beat) if before else set())
 

@@ -15,11 +15,10 @@ from hpo_pipe.coordinator.log import Log
 from hpo_pipe.coordinator.presence import Claim, Presence, list_workers
 from hpo_pipe.coordinator.world import Gather, drawn_token, in_order
 from hpo_pipe.decide import decide
-from hpo_pipe.space import Space
 from hpo_pipe.view import View
 from storage_schema.clock import Clock
 from storage_schema.history import History
-from storage_schema.keys import LinkId, SpecId, worker_key
+from storage_schema.keys import LinkId, worker_key
 from storage_schema.records import Entry, Facts, Heartbeat, Link, LinkKind, SettledSpec, Study
 from storage_schema.store import Store, Wait
 
@@ -73,7 +72,7 @@ class Coordinator:
         self._host = host
         self._pid = pid
         self.log = Log(store, study)
-        self._view = View(study, Space.from_json(study.space), self.log.history)
+        self._view = View.of(self.log.history)
         self._chains = Chains(store, study)
         self._presence = Presence(store, study.timing.lease_s)
         self._board = BoardWriter(
@@ -94,8 +93,8 @@ class Coordinator:
     def tick(self) -> Ticked:
         """Observe, fence, decide, append, publish."""
         read = self.log.follow()
-        before, after, pointed = self._look_at_workers()
-        probed = self._probe(pointed)
+        before, after = self._look_at_workers()
+        probed = self._probe()
         fenced = self._fence(before, after)
         stopped = self._stop()
         settled, entries = self._append()
@@ -113,7 +112,7 @@ class Coordinator:
         """Take back the heartbeat: this coordinator is about to end."""
         self._store.delete(worker_key(self.name))
 
-    def _look_at_workers(self) -> tuple[float, float, set[SpecId]]:
+    def _look_at_workers(self) -> tuple[float, float]:
         now = self._clock.monotonic()
         if now - self._beat_at >= self._study.timing.flush_s:
             self._store.replace(worker_key(self.name), self._heartbeat())
@@ -121,12 +120,12 @@ class Coordinator:
         before = self._clock.monotonic()
         listing = list_workers(self._store)
         after = self._clock.monotonic()
-        pointed = self._presence.look(before, after, listing)
+        self._presence.look(before, after, listing)
         own = self._presence.seen.get(self.name)
         if own is not None and own.changed_at == after:
             self._store_ahead_s = own.modified - after
         self._presence.forget(after, self.name)
-        return before, after, pointed
+        return before, after
 
     def _heartbeat(self) -> bytes:
         self._beat += 1
@@ -139,20 +138,21 @@ class Coordinator:
             started_at=self._started_at,
         ).to_bytes()
 
-    def _probe(self, pointed: set[SpecId]) -> int:
+    def _probe(self) -> int:
         """Read new links: of what heartbeats point at, and now and then of every open spec.
 
-        The sweep is what finds a claim whose author died before its first heartbeat.
+        The sweep is what finds a claim whose author died before its first heartbeat. What was to be read is
+        forgotten only once it was: the store may fail in between.
         """
         self._chains.keep(self.history.open)
         now = self._clock.monotonic()
-        missed = self._presence.take_missed()
-        if missed or self._near or now - self._swept_at >= self._study.timing.lease_s / 4:
+        sweep = self._presence.missed or self._near or now - self._swept_at >= self._study.timing.lease_s / 4
+        wanted = [spec for spec in self.history.open if sweep or spec in self._presence.pointed]
+        found = sum(self._gather(self._chains.probe, wanted))
+        self._presence.followed()
+        if sweep:
             self._swept_at = now
-            wanted = list(self.history.open)
-        else:
-            wanted = [spec for spec in self.history.open if spec in pointed]
-        return sum(self._gather(self._chains.probe, wanted))
+        return found
 
     def _fence(self, before: float, after: float) -> list[LinkId]:
         claims = [

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hpo_pipe.coordinator.append import append_user_entry
 from hpo_pipe.coordinator.tick import Coordinator
 from hpo_pipe.replay import replay
 from storage_schema.chain import read_chain
-from storage_schema.errors import DamagedRecord
+from storage_schema.errors import DamagedRecord, StoreUnavailable
 from storage_schema.keys import BOARD, SegmentId, SpecId, log_key, segment_key, worker_key
 from storage_schema.metric_log import Row, write_segment
 from storage_schema.records import (
@@ -22,7 +24,7 @@ from storage_schema.records import (
     RetryTrial,
     StopTrial,
 )
-from storage_schema.store import Blob
+from storage_schema.store import Blob, Store, Unchanged
 from tests.unit.coordinator.world import HandWorker, World, a_study, never
 
 
@@ -367,3 +369,37 @@ def test_a_spec_id_names_the_entry_that_issued_it() -> None:
     coordinator = world.coordinator()
     coordinator.tick()
     assert list(coordinator.history.open) == [SpecId(0, i) for i in range(len(coordinator.history.open))]
+
+
+class FailsOnce:
+    """A store that is away for one `get` of a key with this beginning."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.away = ""
+
+    def get(self, key: str, unless: str | None = None) -> Blob | Unchanged | None:
+        if self.away and key.startswith(self.away):
+            self.away = ""
+            raise StoreUnavailable(f"get {key}: no answer")
+        return self._store.get(key, unless)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("away", ["chain/", "workers/w-b"])
+def test_a_tick_that_failed_halfway_left_nothing_unread(away: str) -> None:
+    world = World(f"halfway-{away[:4]}")
+    world.store = store = FailsOnce(world.store)
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-a")
+    coordinator.tick()
+    spec = next(iter(coordinator.history.open))
+    worker.claim(spec)
+    worker.done(spec, {1: 0.5})
+    HandWorker(world, "w-b").beat()
+    store.away = away
+    with pytest.raises(StoreUnavailable):
+        coordinator.tick()
+    coordinator.tick()  # at once: not only when it sweeps over all chains again
+    assert coordinator.history.specs[spec].settled is not None
