@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -64,7 +64,9 @@ class Proxy(LoopbackServer):
         if kind == "lose request":
             raise Cut
         if kind == "late":
-            threading.Timer(fault.seconds if fault else 0, self._pass_on, [request]).start()
+            timer = threading.Timer(fault.seconds if fault else 0, self._pass_on_late, [request])
+            timer.daemon = True
+            timer.start()
             raise Cut
         if kind in _ERRORS:
             return _error(*_ERRORS[kind])
@@ -75,7 +77,17 @@ class Proxy(LoopbackServer):
             raise Cut(reset=kind == "reset")
         return answer
 
+    def _pass_on_late(self, request: Request) -> None:
+        with suppress(Cut):
+            self._pass_on(request)
+
     def _pass_on(self, request: Request) -> Answer:
+        try:
+            return self._ask(request)
+        except (OSError, http.client.HTTPException) as error:  # the server is away
+            raise Cut from error
+
+    def _ask(self, request: Request) -> Answer:
         with closing(http.client.HTTPConnection(self._upstream, timeout=60)) as connection:
             connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
             for name, value in request.headers.items():

@@ -76,7 +76,7 @@ def s3_environment(endpoint: str) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """MiniStack: one event loop, so that a conditional create is atomic by construction."""
-    yield from _running("MiniStack", _ministack)
+    yield from _running("MiniStack", ministack)
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +104,8 @@ def lead_to(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def _ministack(port: int) -> tuple[list[str], dict[str, str]]:
+def ministack(port: int) -> tuple[list[str], dict[str, str]]:
+    """Return MiniStack's command and its settings."""
     command = [sys.executable, "-c", "import sys; from ministack.app import main; sys.exit(main())"]
     return command, {"SERVICES": "s3", "BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
 
@@ -116,14 +117,14 @@ def _moto(port: int) -> tuple[list[str], dict[str, str]]:
 def _running(name: str, start: Callable[[int], tuple[list[str], dict[str, str]]]) -> Iterator[S3Server]:
     with tempfile.TemporaryDirectory(prefix="s3-server-") as folder:
         for attempt in range(STARTS):
-            port = _free_port()
+            port = free_port()
             command, settings = start(port)
             log = Path(folder) / f"{attempt}.log"
-            server = _start(command, {**os.environ, **settings}, log)
+            server = start_server(command, {**os.environ, **settings}, log)
             endpoint = f"http://127.0.0.1:{port}"
             try:
                 wait_until(
-                    lambda server=server, endpoint=endpoint: server.poll() is not None or _answers(endpoint),
+                    lambda server=server, endpoint=endpoint: server.poll() is not None or answers(endpoint),
                     START_S,
                     f"{name} to answer",
                 )
@@ -136,7 +137,8 @@ def _running(name: str, start: Callable[[int], tuple[list[str], dict[str, str]]]
         pytest.fail(f"{name} did not start:\n{log.read_text()[-2000:]}")
 
 
-def _start(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+def start_server(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a server that ends with this process."""
     with log.open("wb") as output:
         return subprocess.Popen(
             command,
@@ -153,7 +155,8 @@ def _die_with_the_tests() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: also when the tests are killed
 
 
-def _answers(endpoint: str) -> bool:
+def answers(endpoint: str) -> bool:
+    """Tell whether a server answers there."""
     try:
         _http("GET", endpoint + "/")
     except OSError:
@@ -171,7 +174,8 @@ def _http(method: str, url: str) -> None:
         answer.read()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
