@@ -29,7 +29,7 @@ def counted() -> Iterator[tuple[CountingProxy, str]]:
     """Run a server behind a counting proxy, and lead this process to it; yield the proxy and a study URL."""
     server_running = contextmanager(s3._running)
     with (
-        server_running("MiniStack", s3._ministack) as server,
+        server_running("MiniStack", s3.ministack) as server,
         CountingProxy(server.endpoint, "studies/first") as proxy,
     ):
         os.environ.update(server.environment(proxy.endpoint))
