@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TextIO, cast
 
 
 def main() -> None:
@@ -13,7 +14,10 @@ def main() -> None:
     if sys.executable and not isolated():
         os.execv(sys.executable, isolated_command("hpo_pipe", *sys.argv[1:]))  # noqa: S606 (no shell is wanted)
     from hpo_pipe.cli.group import cli
+    from storage_schema.redaction import RedactedStream, Redactor, secret_values
 
+    known = Redactor(secret_values(os.environ))  # noqa: TID251 (an edge)
+    sys.stderr = cast(TextIO, RedactedStream(sys.stderr, known))  # talk, errors and tracebacks
     cli.main(prog_name="hpo-pipe")
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO, cast
 
 import click
 
@@ -20,6 +21,7 @@ from storage_schema.errors import (
     UserError,
 )
 from storage_schema.records import Program, Study
+from storage_schema.redaction import RedactedStream, Redactor, secret_values
 from storage_schema.store import open_store
 from storage_schema.store.proof import prove_quickly
 from storage_schema.trial_env import trial_path
@@ -32,6 +34,7 @@ from workers.loop import EXIT_FAILED, Ends, Pace
 from workers.scratch import scratch_folder
 from workers.slots import MAX_SLOTS, deal, visible_gpus
 from workers.trial_process import Launcher, make_launcher
+from workers.withholding import close_own_memory, without
 from workers.world import World
 
 EXIT_USAGE = 2
@@ -101,6 +104,12 @@ Exit codes:
     default=True,
     help="Start a coordinator's tick when none seems to live.  [default: do]",
 )
+@click.option(
+    "--withhold",
+    multiple=True,
+    metavar="NAME",
+    help="A variable, such as 'AWS_*', that trials are not to have; may be repeated.",
+)
 @click.option("--name", help="Part of this worker's id.  [default: the host's name]")
 def worker(
     url: str,
@@ -113,6 +122,7 @@ def worker(
     workdir: Path,
     study_sha256: str | None,
     coordinator: bool,
+    withhold: tuple[str, ...],
     name: str | None,
 ) -> None:
     """Train what the study at URL issues, until it has ended.
@@ -122,12 +132,14 @@ def worker(
     world = World(store=open_store(url))
     study = _with_command(read_study(world, study_sha256), command)
     prove_quickly(world.store, world.token()).demand()
-    environment = _environment()
+    environment = without(_environment(), withhold)
+    if withhold:
+        close_own_memory()
     pool = visible_gpus(environment)
     gpus = deal(pool, slots, gpus_per_trial)
     interruption = Interruption(world.clock)
     interruption.install()
-    starter = CoordinatorStarter(world.store.url) if coordinator else None
+    starter = CoordinatorStarter(world.store.url, world.say) if coordinator else None
     with scratch_folder(environment) as scratch:
         plan = Plan(
             machine=_machine(name, len(gpus), len({gpu for slot in gpus for gpu in slot})),
@@ -154,6 +166,7 @@ def worker(
 
 def main() -> None:
     """Run the command line; never returns."""
+    sys.stderr = cast(TextIO, RedactedStream(sys.stderr, _redactor()))  # talk, errors and tracebacks
     try:
         worker.main(prog_name="hpo-pipe worker")
     except HpoPipeError as error:
@@ -192,6 +205,7 @@ def _with_command(study: Study, command: tuple[str, ...]) -> Study:
 
 def _launchers(study: Study, environment: dict[str, str], workdir: Path) -> Callable[[], Launcher]:
     program: Program = study.program
+    redactor = _redactor(program)
 
     def launcher() -> Launcher:
         return make_launcher(
@@ -200,9 +214,16 @@ def _launchers(study: Study, environment: dict[str, str], workdir: Path) -> Call
             workdir=workdir,
             objective=study.objective.name,
             grace_s=study.timing.grace_s,
+            redactor=redactor,
         )
 
     return launcher
+
+
+def _redactor(program: Program | None = None) -> Redactor:
+    """Return what knows the secrets of our own environment, also of what trials are not given, and the study's."""
+    studys = dict(program.environment) if program else {}
+    return Redactor([*secret_values(os.environ), *secret_values(studys)])  # noqa: TID251 (an edge)
 
 
 def _environment() -> dict[str, str]:

@@ -101,4 +101,5 @@ class AttemptProcess:
             return
         self._feedback.finish()
         flooded = self._feedback.flooded
-        self._ended = replace(ended, reason=flooded) if flooded else ended
+        # A warm process's reason is the text of the trial's own exception.
+        self._ended = replace(ended, reason=flooded or self._feedback.redactor.text(ended.reason))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from storage_schema.records.study import Program
+from storage_schema.redaction import Redactor
 from storage_schema.trial_env import TrialFile
 from workers.attempt_process import AttemptProcess
 from workers.command import executable, rendered
@@ -28,12 +29,14 @@ class CommandLauncher:
         workdir: Path,
         objective: str,
         now: Callable[[], float],
+        redactor: Redactor | None = None,
     ) -> None:
         self._program = program
         self._user_environment = dict(user_environment)
         self._workdir = workdir
         self._patterns = MetricPatterns(program.metric_patterns, objective)
         self._now = now
+        self._redactor = redactor
 
     def start(self, trial_file: TrialFile, folder: Path, gpus: tuple[str, ...]) -> AttemptProcess:
         """Write the trial file and start the command; raises UserError or OSError."""
@@ -41,7 +44,7 @@ class CommandLauncher:
         variables = environment(self._user_environment, self._program, path, gpus)
         arguments = rendered(self._program.command, trial_file.parameters, variables)
         arguments[0] = executable(arguments[0], variables, self._workdir)
-        feedback = Feedback(trial_file, self._patterns, self._now)
+        feedback = Feedback(trial_file, self._patterns, self._now, self._redactor)
         pump = Pump(trial_file.spec)
         try:
             group = ProcessGroup.start(

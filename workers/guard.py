@@ -14,6 +14,8 @@ from typing import IO
 
 from workers import guardian
 
+_GUARDIANS_OWN = ("PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", guardian.VARIABLE)
+
 
 class Guard:
     """One guardian process for this worker process; started on first use, and again if it was killed."""
@@ -77,11 +79,18 @@ class Guard:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
+            env=_plain_environment(),
             start_new_session=True,  # Ctrl-C and a closed terminal reach the worker, not the guardian
             bufsize=0,
         )
         os.set_blocking(_stdin(self._process).fileno(), False)
         self._sent("".join(f"+{group}\n" for group in sorted(self._groups)))
+
+
+def _plain_environment() -> dict[str, str]:
+    """Return what an interpreter needs to start: a guardian's environment can be read by the trials."""
+    own = os.environ  # noqa: TID251 (an edge)
+    return {name: own[name] for name in _GUARDIANS_OWN if name in own}
 
 
 def _stdin(process: subprocess.Popen[bytes]) -> IO[bytes]:

@@ -9,6 +9,8 @@ import select
 import threading
 from collections.abc import Callable
 
+from storage_schema.redaction import LONGEST, Redactor
+
 KEPT_BYTES = 1024 * 1024
 """So much is kept of the beginning, and so much of the end."""
 TAIL_LINES = 40
@@ -20,9 +22,13 @@ _LOOK_MS = 200
 
 
 class Output:
-    """The first and the last MiB of a stream of bytes. One thread feeds it, others may read."""
+    """The first and the last MiB of a stream of bytes, without secrets. One thread feeds it, others may read.
 
-    def __init__(self) -> None:
+    Secrets are taken out of what is read, not of what is fed: pieces may be cut anywhere.
+    """
+
+    def __init__(self, redactor: Redactor | None = None) -> None:
+        self._redactor = redactor or Redactor()
         self._head = bytearray()
         self._end = bytearray()
         self._total = 0
@@ -43,19 +49,35 @@ class Output:
     def whole(self) -> bytes:
         """Return everything, or beginning and end with a line between that says how much was left out."""
         with self._lock:
-            end = bytes(self._end[-KEPT_BYTES:])
-            left_out = self._total - len(self._head) - len(end)
-            between = b"\n... %d bytes left out ...\n" % left_out if left_out else b""
-            return bytes(self._head) + between + end
+            head, end = bytes(self._head), bytes(self._end[-KEPT_BYTES:])
+            left_out = self._total - len(head) - len(end)
+        if not left_out:
+            return self._redactor.data(head + end)
+        # Half of a secret may stand on either side of the gap, where nothing could know it.
+        head, end = head[: _last_line(head)], end[_first_line(end) :]
+        left_out = self._total - len(head) - len(end)
+        between = b"\n... %d bytes left out ...\n" % left_out
+        return self._redactor.data(head) + between + self._redactor.data(end)
 
     def tail(self) -> str:
         """Return the last 40 lines, at most 8 KiB of text."""
         with self._lock:
-            end = bytes(self._end[-TAIL_BYTES:])
-            if len(end) < TAIL_BYTES:
-                end = bytes(self._head[-(TAIL_BYTES - len(end)) :]) + end
-        text = end.decode("utf-8", "replace").rstrip()
+            room = TAIL_BYTES + LONGEST  # a secret that the cut goes through is seen whole
+            end = bytes(self._end[-room:])
+            if len(end) < room:
+                end = bytes(self._head[-(room - len(end)) :]) + end
+        text = self._redactor.data(end)[-TAIL_BYTES:].decode("utf-8", "replace").rstrip()
         return "\n".join(text.split("\n")[-TAIL_LINES:])
+
+
+def _last_line(data: bytes) -> int:
+    """Return where the last whole line ends, or so much less that no secret is cut."""
+    return data.rfind(b"\n", len(data) - LONGEST) + 1 or len(data) - LONGEST
+
+
+def _first_line(data: bytes) -> int:
+    """Return where the first whole line begins, or so much later that no secret is cut."""
+    return data.find(b"\n", 0, LONGEST) + 1 or LONGEST
 
 
 class Pump:

@@ -13,6 +13,7 @@ from typing import Protocol
 from storage_schema.clock import SystemClock
 from storage_schema.errors import UserError
 from storage_schema.records.study import Program
+from storage_schema.redaction import Redactor
 from storage_schema.trial_env import TrialFile
 from workers.command_launcher import CommandLauncher
 from workers.ending import Ended
@@ -84,6 +85,7 @@ def make_launcher(
     workdir: Path,
     objective: str,
     grace_s: float,
+    redactor: Redactor | None = None,
 ) -> Launcher:
     """Return the launcher of one slot.
 
@@ -93,6 +95,7 @@ def make_launcher(
         workdir: the folder that trials run in.
         objective: the metric whose printed values count completed units (metric_patterns).
         grace_s: how long a warm process may take to end when its slot is closed; at most 5 s are used.
+        redactor: takes secrets out of what a trial prints; by default what has the form of a credential.
 
     Raises:
         UserError: not exactly one of command and function, a bad function name, or a bad metric pattern.
@@ -108,7 +111,13 @@ def make_launcher(
             objective=objective,
             grace_s=grace_s,
             now=now,
+            redactor=redactor,
         )
     return CommandLauncher(
-        program, user_environment=user_environment, workdir=workdir, objective=objective, now=now
+        program,
+        user_environment=user_environment,
+        workdir=workdir,
+        objective=objective,
+        now=now,
+        redactor=redactor,
     )

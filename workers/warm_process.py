@@ -18,6 +18,7 @@ from pathlib import Path
 
 from storage_schema.errors import UserError
 from storage_schema.records.study import Program
+from storage_schema.redaction import Redactor
 from storage_schema.trial_env import TrialFile
 from workers.attempt_process import AttemptProcess
 from workers.ending import Ended, ended
@@ -44,6 +45,7 @@ class WarmLauncher:
         objective: str,
         grace_s: float,
         now: Callable[[], float],
+        redactor: Redactor | None = None,
     ) -> None:
         self._function = _checked(program.function)
         self._program = program
@@ -52,12 +54,13 @@ class WarmLauncher:
         self._patterns = MetricPatterns(program.metric_patterns, objective)
         self._goodbye_s = min(grace_s, _MAX_GOODBYE_S)
         self._now = now
+        self._redactor = redactor
         self._warm: WarmProcess | None = None
 
     def start(self, trial_file: TrialFile, folder: Path, gpus: tuple[str, ...]) -> AttemptProcess:
         """Write the trial file and hand it to the warm process; raises UserError or OSError."""
         path = prepared(trial_file, folder)
-        feedback = Feedback(trial_file, self._patterns, self._now)
+        feedback = Feedback(trial_file, self._patterns, self._now, self._redactor)
         warm = self._ready(gpus, feedback.feed)
         warm.begin(path, feedback.feed)
         return AttemptProcess(_WarmRun(warm), feedback, Path(trial_file.stop_file))

@@ -11,6 +11,7 @@ from hpo_pipe.study_file.tables import MetricTable, StudyTable
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError, nearest
 from storage_schema.records import Program
+from storage_schema.redaction import is_secret_name, redacted
 
 SPECIALS = ("args", "args_no_hyphens", "args_json")
 """Placeholders for all parameters together; the first two stand alone in an argument. There is also
@@ -18,6 +19,7 @@ SPECIALS = ("args", "args_no_hyphens", "args_json")
 MAX_ARGUMENTS = 1000
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/=_.~-]{16,}")
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -61,6 +63,12 @@ def _command(found: Json, names: tuple[str, ...], where: str) -> tuple[str, ...]
     for place, argument in enumerate(found):
         if not isinstance(argument, str) or "\0" in argument:
             raise mistake(where, f"command[{place}]", argument, "a string")
+        plain = _PIECE.sub("", argument)  # http://{envvar:USER}:{envvar:PASSWORD}@host is how it should be
+        if redacted(plain) != plain:
+            raise StudyFileError(
+                f"{where}: command[{place}] holds a credential, and everybody who reads the study could read it; set a "
+                "variable where the workers are started, and write {envvar:NAME} here"
+            )
         _check_placeholders(argument, names, f"command[{place}]", where)
     return tuple(found)
 
@@ -96,6 +104,13 @@ def _pattern(pattern: str, where: str) -> str:
     return pattern
 
 
+def _looks_secret(name: str, value: str) -> bool:
+    """Tell a key from a word such as the value of ``PAD_TOKEN``: it is long, and mixes letters and digits."""
+    if redacted(value) != value:
+        return True
+    return is_secret_name(name) and bool(_RANDOM.fullmatch(value))
+
+
 def _environment(found: Json, where: str) -> tuple[tuple[str, str], ...]:
     if found is None:
         return ()
@@ -107,4 +122,9 @@ def _environment(found: Json, where: str) -> tuple[tuple[str, str], ...]:
             raise mistake(where, "environment", name, f"a variable's name: {allowed}")
         if not isinstance(value, str) or "\0" in value:
             raise mistake(where, f"environment.{name}", value, "a string")
+        if _looks_secret(name, value):
+            raise StudyFileError(  # without the value: it would end in logs
+                f"{where}: environment.{name} looks like a secret, and everybody who reads the study could read it; "
+                f"set {name} where the workers are started: trials inherit it, and commands write {{envvar:{name}}}"
+            )
     return tuple(sorted(found.items()))

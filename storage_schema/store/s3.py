@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,12 +22,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
-from storage_schema.errors import HpoPipeError, ProtocolViolation, StoreRefused, StoreUnavailable, UserError
+from storage_schema.errors import HpoPipeError, ProtocolViolation, StoreRefused, StoreUnavailable
 from storage_schema.store.check import Check
 from storage_schema.store.key_rules import checked_key, checked_prefix, is_key
 from storage_schema.store.protocol import Blob, Created, Stat, Unchanged
 from storage_schema.store.s3_checks import check_bucket
 from storage_schema.store.s3_errors import credentials_are_stale, explained
+from storage_schema.store.s3_place import bucket_and_prefix
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
@@ -38,7 +38,6 @@ CALL_TIMEOUT_S = 60.0
 SLOWEST_BYTES_PER_S = 50_000
 CONNECTIONS = 32
 
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _FAILURES = (ClientError, BotoCoreError, OSError, TimeoutError, asyncio.TimeoutError, EOFError)
 # OSError: s3fs and aiohttp wrap some failures in it.
 
@@ -48,7 +47,7 @@ class S3Store:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self.bucket, self._base = _parsed(self.url)
+        self.bucket, self._base = bucket_and_prefix(self.url)
         self._pid = os.getpid()
         self._connecting = threading.Lock()
         self._files: S3FileSystem | None = None
@@ -205,16 +204,3 @@ def _status(error: BaseException) -> int:
 def _code(error: BaseException) -> str:
     response = getattr(error, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
-
-
-def _parsed(url: str) -> tuple[str, str]:
-    bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    if not _BUCKET.fullmatch(bucket):
-        raise UserError(f"study URL {url!r}: {bucket[:80]!r} is no bucket name, as in s3://bucket/prefix")
-    if bucket.endswith("--x-s3"):
-        raise UserError(
-            f"study URL {url!r}: directory buckets (S3 Express) do not list in order; use another bucket"
-        )
-    if prefix and (not is_key(prefix) or len(prefix) > 300):
-        raise UserError(f"study URL {url!r}: a prefix is made of letters, digits and ._+=@- with / between")
-    return bucket, prefix + "/" if prefix else ""

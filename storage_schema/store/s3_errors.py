@@ -25,6 +25,7 @@ from storage_schema.errors import (
     StoreUnavailable,
     UserError,
 )
+from storage_schema.redaction import redacted
 
 _NO_CREDENTIALS = (
     NoCredentialsError,
@@ -51,7 +52,6 @@ _STALE = {
     "SignatureDoesNotMatch": "the secret key does not fit the access key",
 }
 _IN_WORDS = {
-    "AccessDenied": "access denied; needed are s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket",
     "AllAccessDisabled": "access to the bucket is disabled",
     "RequestTimeTooSkewed": "this machine's clock is more than 15 minutes off",
     "SlowDown": "the store asks for fewer requests",
@@ -61,6 +61,14 @@ _IN_WORDS = {
     "PermanentRedirect": "the bucket is in another region; set AWS_REGION",
     "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_REGION",
 }
+_NEEDED = {
+    "create": "s3:PutObject",
+    "replace": "s3:PutObject",
+    "get": "s3:GetObject, or s3:ListBucket, without which an absent object looks forbidden",
+    "list": "s3:ListBucket",
+    "delete": "s3:DeleteObject",
+}
+"""What each verb needs on the key that it names."""
 _NOT_IMPLEMENTED = {"NotImplemented", "UnsupportedHeader"}
 
 
@@ -85,7 +93,7 @@ def explained(error: BaseException, request: str, bucket: str, *, uncertain: boo
             f"{request}: no usable AWS credentials ({type(error).__name__}); looked for {found}"
         )
     if isinstance(error, _SETTINGS):
-        return UserError(f"{request}: {error}")
+        return UserError(redacted(f"{request}: {error}"))  # it may name an endpoint with a password in it
     if not isinstance(error, ClientError):
         return unknown(f"{request}: no answer ({_failure(error)})")
     status, code = _answer(error)
@@ -101,12 +109,17 @@ def explained(error: BaseException, request: str, bucket: str, *, uncertain: boo
             f"{request}: larger than the 5 GiB that one object may have when it is written at once"
         )
     if code in _STALE or status in (401, 403):
-        return AccessDenied(
-            f"{request}: {_STALE.get(code) or _IN_WORDS.get(code, 'access denied')} ({label})"
-        )
+        reason = _STALE.get(code) or _IN_WORDS.get(code) or _denied(request)
+        return AccessDenied(f"{request}: {reason} ({label})")
     reason = f"{_IN_WORDS[code]} ({label})" if code in _IN_WORDS else f"answered {label}"
     definite = 400 <= status < 500 and status not in (408, 409, 429)
     return (StoreUnavailable if definite else unknown)(f"{request}: {reason}")
+
+
+def _denied(request: str) -> str:
+    needed = _NEEDED.get(request.partition(" ")[0])
+    hint = "hpo-pipe submit policy prints what each role needs"
+    return f"access denied: not granted is {needed}; {hint}" if needed else f"access denied; {hint}"
 
 
 def _answer(error: BaseException) -> tuple[int, str]:
