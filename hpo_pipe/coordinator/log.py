@@ -17,10 +17,15 @@ def read_study(store: Store) -> Study:
         StudyNotFound: there is none.
         DamagedRecord, NewerFormat: it cannot be read.
     """
+    return Study.from_bytes(study_bytes(store))
+
+
+def study_bytes(store: Store) -> bytes:
+    """Return ``study.json`` as it is stored; raises StudyNotFound."""
     blob = store.get(STUDY)
     if not isinstance(blob, Blob):
         raise StudyNotFound(f"no study at {store.url} (looked for {STUDY}); hpo-pipe create makes one")
-    return Study.from_bytes(blob.data)
+    return blob.data
 
 
 class Log:

@@ -47,14 +47,22 @@ def local(url: str, workers: int, logs: Path, arguments: tuple[str, ...]) -> Non
     They run in the current folder, where the study's command finds its files. End one with `kill PID`: it hands its
     trials back.
     """
-    from hpo_pipe.study import open_study
-
-    open_study(url)  # no study, no workers
-    started = start_workers(url, workers, logs, list(arguments))
+    started = start_workers(url, workers, logs, [*_only_this_study(url, arguments), *arguments])
     print_lines([str(process.pid) for process in started])
     say(
         f"{len(started)} started; they print to {started[0].log.parent}; hpo-pipe status {url} shows them at work"
     )
+
+
+def _only_this_study(url: str, arguments: tuple[str, ...]) -> list[str]:
+    """Return the option by which workers run the study that stands there now, and no other; raises StudyNotFound."""
+    from hpo_pipe.coordinator.log import study_bytes
+    from storage_schema.codec import sha256
+    from storage_schema.store import open_store
+
+    found = sha256(study_bytes(open_store(url)))
+    told = any(argument.partition("=")[0] == "--study-sha256" for argument in arguments)
+    return [] if told else ["--study-sha256", found]
 
 
 def start_workers(url: str, count: int, logs: Path, arguments: list[str]) -> list[Started]:
