@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpo_pipe.request_cost import Workload, estimate, idle_day
-from storage_schema.errors import StoreUnavailable
+from storage_schema.errors import AccessDenied, StoreUnavailable
 from storage_schema.store import open_store
 from storage_schema.store.check import Verdict
 from storage_schema.store.proof import ROUNDS, Latency, Proof, prove
@@ -17,6 +17,11 @@ _EXAMPLES = (
 )
 _MARKS = {Verdict.OK: "ok", Verdict.WARNING: "warning", Verdict.REFUSED: "REFUSED"}
 
+_RIGHTS = (
+    "doctor writes, lists and deletes below proof/: it needs the rights of whoever creates the study "
+    "(hpo-pipe submit policy URL --role submitter)."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -27,6 +32,8 @@ class Report:
     """None where the store could not be tried."""
     unavailable: str = ""
     """Why it could not."""
+    denied: bool = False
+    """It answered, and did not let us in."""
 
     @property
     def ok(self) -> bool:
@@ -44,13 +51,15 @@ def examine(url: str, rounds: int = ROUNDS) -> Report:
     try:
         return Report(url=store.url, proof=prove(store, rounds))
     except StoreUnavailable as error:
-        return Report(url=store.url, proof=None, unavailable=str(error))
+        denied = isinstance(error, AccessDenied)
+        return Report(url=store.url, proof=None, unavailable=str(error), denied=denied)
 
 
 def render(report: Report) -> list[str]:
     """Return `report` as lines of text."""
     if report.proof is None:
-        return [report.url, "", f"The store could not be tried: {report.unavailable}"]
+        lines = [report.url, "", f"The store could not be tried: {report.unavailable}"]
+        return [*lines, _RIGHTS] if report.denied else lines
     lines = [report.url, "", *_checks(report.proof), "", *_latencies(report.proof.latency_ms)]
     if report.url.startswith("s3://"):
         lines += ["", *_costs()]

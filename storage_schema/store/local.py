@@ -25,7 +25,7 @@ from storage_schema.errors import (
 )
 from storage_schema.store.check import Check
 from storage_schema.store.key_rules import checked_key, checked_prefix, is_key_part, is_scratch_name
-from storage_schema.store.local_checks import check_file_system
+from storage_schema.store.local_checks import check_file_system, check_owner
 from storage_schema.store.local_folders import Folders, sync_folder
 from storage_schema.store.protocol import Blob, Created, Stat, Unchanged
 from storage_schema.store.rename_new import rename_new
@@ -115,8 +115,8 @@ class LocalStore:
             raise _unavailable("delete", path, error) from error
 
     def own_checks(self) -> tuple[Check, ...]:
-        """Report what kind of file system the folder lies on."""
-        return check_file_system(self.root)
+        """Report what kind of file system the folder lies on, and who else may write there."""
+        return (*check_file_system(self.root), check_owner(self.root, os.geteuid()))
 
     def _temporary(self, verb: str, folder: str, name: str, data: bytes, *, durable: bool) -> str:
         temporary = f"{self.root}/{folder}/.{name}.{secrets.token_hex(8)}.tmp"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +53,45 @@ def check_file_system(root: str, mounts_file: str = "/proc/mounts") -> tuple[Che
             ),
         )
     return (_check(Verdict.OK, where),)
+
+
+def check_owner(root: str, user: int) -> Check:
+    """Return a finding about who may change what lies in `root`, or in the folder that it will be made in.
+
+    Whoever can write there can put another study, and so another command, in this one's place.
+
+    Args:
+        root: absolute, resolved.
+        user: number of the user who asks.
+    """
+    folder = root
+    while not os.path.isdir(folder) and folder != "/":
+        folder = os.path.dirname(folder)
+    try:
+        status = os.stat(folder)
+    except OSError as error:
+        return Check(name="owner", verdict=Verdict.OK, detail=f"not looked at: {error.strerror}")
+    there = folder == root
+    problems = []
+    if there and status.st_uid != user:
+        problems.append(f"belongs to another user ({_user_name(status.st_uid)}), who can change all of it")
+    sticky = (
+        not there and status.st_mode & stat.S_ISVTX
+    )  # /tmp: all may make folders, none may rename another's
+    if status.st_mode & stat.S_IWOTH and not sticky:
+        problems.append("everybody on this machine may write there")
+    elif status.st_mode & stat.S_IWGRP and not sticky:
+        problems.append(f"its group ({status.st_gid}) may write there: trust all of it as you trust yourself")
+    if not problems:
+        return Check(name="owner", verdict=Verdict.OK, detail="nobody else may write there")
+    return Check(name="owner", verdict=Verdict.WARNING, detail=f"{folder} {'; '.join(problems)}")
+
+
+def _user_name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 def mount_of(path: str, mounts_file: str = "/proc/mounts") -> Mount | None:
