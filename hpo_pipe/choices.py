@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from hpo_pipe.options import Refused
-from hpo_pipe.parameters import MAX_VALUES, cell
+from hpo_pipe.parameters import MAX_VALUES
+from hpo_pipe.scales import cell
 from storage_schema.codec import Json, encode
 
 
@@ -17,7 +18,8 @@ class CategoricalParameter:
     name: str
     values: tuple[Json, ...]
     TYPE: ClassVar[str] = "categorical"
-    _texts: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+    _numbers: dict[bytes, int] = field(init=False, repr=False, compare=False)
+    """The place of each value, by its canonical JSON."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.values) <= MAX_VALUES:
@@ -28,10 +30,11 @@ class CategoricalParameter:
             raise Refused(
                 "values", self.values, "strings, finite numbers, true, false, or arrays of them"
             ) from None
-        twice = next((v for v, t in zip(self.values, texts, strict=True) if texts.count(t) > 1), None)
-        if len(set(texts)) < len(texts):
+        numbers = {text: number for number, text in reversed(list(enumerate(texts)))}
+        if len(numbers) < len(texts):
+            twice = next(v for i, (v, t) in enumerate(zip(self.values, texts, strict=True)) if numbers[t] < i)
             raise Refused("values", self.values, f"different values ({twice!r} is there twice)")
-        object.__setattr__(self, "_texts", texts)
+        object.__setattr__(self, "_numbers", numbers)
 
     @property
     def size(self) -> int:
@@ -40,11 +43,19 @@ class CategoricalParameter:
 
     def decode(self, u: float) -> Json:
         """Return the value whose cell holds `u`."""
-        return self.values[cell(u, self.size, False, 0, 1)]
+        return self.values[self.cell(u)]
 
     def encode(self, value: Json) -> float:
         """Return the middle of the value's cell. Its place says nothing about nearness."""
-        return (self._texts.index(encode(value)) + 0.5) / self.size
+        return (self.index(value) + 0.5) / self.size
+
+    def index(self, value: Json) -> int:
+        """Return the value's place in the list."""
+        return self._numbers[encode(value)]
+
+    def cell(self, u: float) -> int:
+        """Return the place in the list of the value at `u`."""
+        return cell(u, len(self.values), False, 0, 1)
 
     def at(self, index: int) -> Json:
         """Return value number `index`."""
@@ -60,9 +71,12 @@ class CategoricalParameter:
             text = encode(value)
         except (TypeError, ValueError):
             text = b""
-        for own, own_text in zip(self.values, self._texts, strict=True):
-            if own_text == text or (_real(own) and _real(value) and own == value):
-                return own
+        if text in self._numbers:
+            return self.values[self._numbers[text]]
+        if is_real(value):
+            for own in self.values:
+                if is_real(own) and own == value:
+                    return own
         raise Refused(self.name, value, f"one of {', '.join(repr(v) for v in self.values)}")
 
     def to_json(self) -> Json:
@@ -109,6 +123,14 @@ class ConstantParameter:
         """Return the value."""
         return self.value
 
+    def index(self, value: Json) -> int:
+        """Return 0."""
+        return 0
+
+    def cell(self, u: float) -> int:
+        """Return 0."""
+        return 0
+
     def grid(self) -> tuple[Json, ...]:
         """Return the value."""
         return (self.value,)
@@ -124,5 +146,6 @@ class ConstantParameter:
         return {"name": self.name, "type": "constant", "value": self.value}
 
 
-def _real(value: Json) -> bool:
+def is_real(value: Json) -> bool:
+    """Tell whether `value` is a number, and not true or false."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,17 +2,18 @@
 
 A free parameter owns one dimension u in [0, 1]. Every value of a discrete parameter owns a cell of it; on a
 linear scale all cells are equal. On a log scale a discrete parameter is widened by half a step at both ends, so
-that its end values are not cut in half. ``decode(encode(v)) == v`` for every discrete value.
+that its end values are not cut in half. ``decode(encode(v)) == v`` for every value that ``decode`` returns.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
 from hpo_pipe.options import Refused, option
+from hpo_pipe.scales import SCALES, at_share, cell, middle, share_of
 from storage_schema.codec import Json
 
 MAX_INTEGER = 2**53
@@ -46,6 +47,14 @@ class Parameter(Protocol):
         """Return the value number `index` of a parameter with a size."""
         ...
 
+    def index(self, value: Json) -> int:
+        """Return the number of `value`, one of the parameter's own, of a parameter with a size."""
+        ...
+
+    def cell(self, u: float) -> int:
+        """Return the number of the value at `u`, of a parameter with a size; never falls as `u` rises."""
+        ...
+
     def grid(self) -> tuple[Json, ...]:
         """Return the values that a grid search tries."""
         ...
@@ -61,55 +70,66 @@ class Parameter(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatParameter:
-    """A real number in [min, max], linear or log, perhaps in steps counted from `min`."""
+    """A real number in [min, max], on one of the scales, perhaps in steps counted from `min`."""
 
     name: str
     min: float
     max: float
     log: bool = False
+    """Short for scale = "log"."""
     step: float | None = None
     grid_points: int | None = option(None, low=1, high=MAX_VALUES)
     """How many values a grid search tries; 5, or every step."""
+    scale: str = option("", allowed=SCALES)
+    size: int | None = field(init=False, compare=False, repr=False)
+    """How many values it has; None without steps."""
 
     def __post_init__(self) -> None:
+        _settle_scale(self, SCALES)
         if self.min > self.max:
             raise Refused("max", self.max, f"a number of at least min ({self.min!r})")
         if not math.isfinite(self.max - self.min):
             raise Refused("max", self.max, "a range that a double can hold")
         if self.log and self.min <= 0:
             raise Refused("min", self.min, "a number greater than 0, because log = true")
-        if self.step is not None and self.step <= 0:
-            raise Refused("step", self.step, "a number greater than 0")
-        if self.log and self.step is not None and self.min <= self.step / 2:
-            raise Refused("step", self.step, f"less than twice min ({self.min!r}), because log = true")
+        if self.scale == "logit" and self.min <= 0:
+            raise Refused("min", self.min, 'a number greater than 0, because scale = "logit"')
+        if self.scale in ("reverse-log", "logit") and self.max >= 1:
+            raise Refused("max", self.max, f'a number less than 1, because scale = "{self.scale}"')
+        if self.step is not None:
+            self._check_step(self.step)
+        count = 1 if self.min == self.max else None
+        if self.step is not None:
+            count = int((_exact(self.max) - _exact(self.min)) // _exact(self.step)) + 1
+        object.__setattr__(self, "size", count)
 
-    @property
-    def size(self) -> int | None:
-        """How many values it has; None without steps."""
-        if self.step is None:
-            return 1 if self.min == self.max else None
-        return int((_exact(self.max) - _exact(self.min)) // _exact(self.step)) + 1
+    def _check_step(self, step: float) -> None:
+        if step <= 0:
+            raise Refused("step", step, "a number greater than 0")
+        if self.scale not in ("linear", "log"):
+            raise Refused("step", step, f'none, because scale = "{self.scale}"')
+        if self.log and self.min <= step / 2:
+            raise Refused("step", step, f"less than twice min ({self.min!r}), because log = true")
 
     def decode(self, u: float) -> float:
         """Return the value at `u`."""
-        if self.size is not None:
-            return self.at(cell(u, self.size, self.log, self.min, self.step or 1.0))
-        if not self.log:
-            return min(max(self.min + u * (self.max - self.min), self.min), self.max)
-        bottom, top = math.log(self.min), math.log(self.max)
-        # exp and log differ in the last bit between C libraries: 12 digits make all machines agree
-        value = float(f"{math.exp(bottom + u * (top - bottom)):.12g}")
-        return min(max(value, self.min), self.max)
+        return at_share(u, self.min, self.max, self.scale) if self.size is None else self.at(self.cell(u))
 
     def encode(self, value: Json) -> float:
         """Return where `value` lies."""
-        if self.size is not None:
-            index = round((value - self.min) / (self.step or 1.0))
-            return _middle(index, self.size, self.log, self.min, self.step or 1.0)
-        if not self.log:
-            return _clipped((value - self.min) / (self.max - self.min))
-        bottom, top = math.log(self.min), math.log(self.max)
-        return _clipped((math.log(value) - bottom) / (top - bottom)) if value > 0 else 0.0
+        if self.size is None:
+            return share_of(value, self.min, self.max, self.scale)
+        return middle(self.index(value), self.size, self.log, self.min, self.step or 1.0)
+
+    def index(self, value: Json) -> int:
+        """Return the number of the step nearest to `value`."""
+        number: int = round((value - self.min) / (self.step or 1.0))
+        return number
+
+    def cell(self, u: float) -> int:
+        """Return the number of the step at `u`."""
+        assert self.size is not None, "only steps have cells"
+        return cell(u, self.size, self.log, self.min, self.step or 1.0)
 
     def at(self, index: int) -> float:
         """Return step number `index`, computed in decimal so that 3 x 0.1 is 0.3."""
@@ -146,11 +166,14 @@ class IntParameter:
     min: int = option(low=-MAX_INTEGER, high=MAX_INTEGER)
     max: int = option(low=-MAX_INTEGER, high=MAX_INTEGER)
     log: bool = False
+    """Short for scale = "log"."""
     step: int = option(1, low=1, high=MAX_INTEGER)
     grid_points: int | None = option(None, low=1, high=MAX_VALUES)
     """How many values a grid search tries; all of them."""
+    scale: str = option("", allowed=("linear", "log"))
 
     def __post_init__(self) -> None:
+        _settle_scale(self, ("linear", "log"))
         if self.min > self.max:
             raise Refused("max", self.max, f"an integer of at least min ({self.min})")
         if self.log and self.min < 1:
@@ -165,11 +188,19 @@ class IntParameter:
 
     def decode(self, u: float) -> int:
         """Return the value at `u`."""
-        return self.at(cell(u, self.size, self.log, self.min, self.step))
+        return self.at(self.cell(u))
 
     def encode(self, value: Json) -> float:
         """Return where `value` lies."""
-        return _middle((value - self.min) // self.step, self.size, self.log, self.min, self.step)
+        return middle(self.index(value), self.size, self.log, self.min, self.step)
+
+    def index(self, value: Json) -> int:
+        """Return the number of the step at or below `value`."""
+        return int((value - self.min) // self.step)
+
+    def cell(self, u: float) -> int:
+        """Return the number of the step at `u`."""
+        return cell(u, self.size, self.log, self.min, self.step)
 
     def at(self, index: int) -> int:
         """Return step number `index`."""
@@ -195,34 +226,19 @@ class IntParameter:
         return _range_json("int", self, self.step != 1)
 
 
+def _settle_scale(parameter: FloatParameter | IntParameter, allowed: tuple[str, ...]) -> None:
+    """Make `log` and `scale` say the same."""
+    scale = parameter.scale or ("log" if parameter.log else "linear")
+    if scale not in allowed:
+        raise Refused("scale", scale, " or ".join(allowed))
+    if parameter.log and scale != "log":
+        raise Refused("scale", scale, "log, because log = true")
+    object.__setattr__(parameter, "scale", scale)
+    object.__setattr__(parameter, "log", scale == "log")
+
+
 def _exact(number: float) -> Decimal:
     return Decimal(repr(number))
-
-
-def _clipped(u: float) -> float:
-    return min(max(u, 0.0), 1.0)
-
-
-def cell(u: float, size: int, log: bool, low: float, step: float) -> int:
-    """Return the number of the cell that holds `u`."""
-    if not log or size == 1:
-        return min(max(math.floor(u * size), 0), size - 1)
-    bottom, top = _widened(size, low, step)
-    index = math.floor((math.exp(bottom + u * (top - bottom)) - low) / step + 0.5)
-    return min(max(index, 0), size - 1)
-
-
-def _middle(index: int, size: int, log: bool, low: float, step: float) -> float:
-    """Return where value number `index` lies: the middle of its cell; on a log scale, the value itself."""
-    index = min(max(index, 0), size - 1)
-    if not log or size == 1:
-        return (index + 0.5) / size
-    bottom, top = _widened(size, low, step)
-    return _clipped((math.log(low + index * step) - bottom) / (top - bottom))
-
-
-def _widened(size: int, low: float, step: float) -> tuple[float, float]:
-    return math.log(low - step / 2), math.log(low + (size - 1) * step + step / 2)
 
 
 def _spread(parameter: Parameter, points: int) -> tuple[Json, ...]:
@@ -240,6 +256,8 @@ def _range_json(kind: str, parameter: FloatParameter | IntParameter, stepped: bo
     }
     if parameter.log:
         value["log"] = True
+    elif parameter.scale != "linear":
+        value["scale"] = parameter.scale
     if stepped:
         value["step"] = parameter.step
     if parameter.grid_points is not None:

@@ -1,172 +1,250 @@
-"""The search space: parameters by name, and their place in the unit cube."""
+"""The search space: parameters by name, when they are active, what is forbidden, and their place in the unit cube."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo_pipe.choices import CategoricalParameter, ConstantParameter, OrdinalParameter
-from hpo_pipe.options import Refused, dotted, mistake, read_options, together
-from hpo_pipe.parameters import FloatParameter, IntParameter, Parameter
+from hpo_pipe.choices import CategoricalParameter, OrdinalParameter
+from hpo_pipe.conditions import Clause, in_order
+from hpo_pipe.enumeration import Enumeration
+from hpo_pipe.parameters import Parameter
+from hpo_pipe.priors import Prior
+from hpo_pipe.space_check import checked
+from hpo_pipe.space_reading import read_space
+from hpo_pipe.vectors import Mask, Points, Vectors
 from storage_schema.codec import Json, encode, sha256
-from storage_schema.errors import StudyFileError, UserError, nearest
-
-MAX_PARAMETERS = 1000
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]{0,99}")
-_LATER = {
-    "when": "conditional parameters",
-    "condition": "conditional parameters",
-    "prior": "priors",
-    "probabilities": "probabilities of values",
-    "forbidden": "forbidden combinations",
-}
 
 
 @dataclass(frozen=True, slots=True)
+class Dimension:
+    """One free parameter, as a model sees it."""
+
+    name: str
+    kind: str
+    """``number`` (float, int), ``ordered`` (ordinal), or ``category``: there places say nothing about nearness."""
+    levels: int
+    """How many values it has; 0 for a continuous one."""
+
+
+@dataclass(frozen=True)
 class Space:
-    """What is searched. ``d`` is the number of free parameters; vectors are in their order."""
+    """What is searched. A value.
+
+    ``d`` is the number of free parameters, those with more than one value; vectors are in their order, in [0, 1], and
+    NaN where a parameter is inactive. A configuration holds the active parameters only, constants too.
+    """
 
     parameters: tuple[Parameter, ...]
+    conditions: Mapping[str, Clause] = field(default_factory=dict)
+    """When a parameter is active, by name; the others always are."""
+    priors: Mapping[str, Prior] = field(default_factory=dict)
+    """Where the user believes good values to lie, by name; elsewhere nothing is known."""
+    forbidden: tuple[Clause, ...] = ()
+    """A configuration that one of these holds for is not to be tried."""
 
     @classmethod
-    def from_json(cls, value: Sequence[Json], where: str = "study.json") -> Space:
-        """Read a list of parameters, each ``{"name": ..., "type": ..., ...}``.
+    def from_json(cls, value: Sequence[Json], where: str = "study.json", constraints: Json = None) -> Space:
+        """Read a list of parameters, each ``{"name": ..., "type": ..., ...}``, and what is forbidden.
 
         Raises:
-            StudyFileError: with one line per parameter that is wrong.
+            StudyFileError: with one line per parameter or combination that is wrong.
         """
-        parameters: list[Parameter] = []
-        mistakes: list[StudyFileError] = []
-        for item in value:
-            try:
-                parameters.append(_parameter(item, where))
-            except StudyFileError as error:
-                mistakes.append(error)
-        names = [p.name for p in parameters]
-        mistakes += [
-            StudyFileError(f"{where}: parameters.{name} is there twice, expected different names")
-            for name in dict.fromkeys(names)
-            if names.count(name) > 1
-        ]
-        if not mistakes and not 1 <= len(parameters) <= MAX_PARAMETERS:
-            allowed = f"1 to {MAX_PARAMETERS} parameters"
-            mistakes.append(StudyFileError(f"{where}: parameters has {len(parameters)}, expected {allowed}"))
-        together(mistakes)
-        return cls(tuple(parameters))
+        return cls(*read_space(value, constraints, where))
 
     def to_json(self) -> list[Json]:
-        """Return what :meth:`from_json` reads."""
-        return [parameter.to_json() for parameter in self.parameters]
+        """Return the parameters as :meth:`from_json` reads them."""
+        found: list[Json] = []
+        for parameter in self.parameters:
+            item: dict[str, Json] = dict(parameter.to_json())
+            if parameter.name in self.conditions:
+                item["when"] = self.conditions[parameter.name].to_json()
+            if parameter.name in self.priors:
+                item |= self.priors[parameter.name].to_json()
+            found.append(item)
+        return found
 
-    @property
+    def constraints_json(self) -> dict[str, Json]:
+        """Return what is forbidden as :meth:`from_json` reads it; empty where nothing is."""
+        return {"forbidden": [clause.to_json() for clause in self.forbidden]} if self.forbidden else {}
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """All names, in the order of the study file."""
         return tuple(parameter.name for parameter in self.parameters)
 
-    @property
+    @cached_property
     def dimensions(self) -> tuple[Parameter, ...]:
         """The free parameters: those with more than one value."""
         return tuple(parameter for parameter in self.parameters if parameter.size != 1)
 
+    @cached_property
+    def kinds(self) -> tuple[Dimension, ...]:
+        """The free parameters as models see them."""
+        return tuple(Dimension(p.name, _kind(p), p.size or 0) for p in self.dimensions)
+
     @property
+    def has_priors(self) -> bool:
+        """Whether the user has said where good values are thought to lie."""
+        return bool(self.priors)
+
+    @cached_property
     def size(self) -> int | None:
-        """How many configurations there are; None where they are not countable."""
-        product = 1
-        for parameter in self.parameters:
-            if parameter.size is None:
-                return None
-            product *= parameter.size
-        return product
+        """How many different permitted configurations there are.
 
-    def decode(self, u: NDArray[np.float64]) -> dict[str, Json]:
-        """Return the configuration at `u`, shape (d,), in [0, 1]."""
-        places = iter(u.tolist())
-        return {p.name: p.decode(0.5 if p.size == 1 else next(places)) for p in self.parameters}
-
-    def encode(self, parameters: Mapping[str, Json]) -> NDArray[np.float64]:
-        """Return where a configuration lies, shape (d,), in [0, 1]."""
-        return np.array([p.encode(parameters[p.name]) for p in self.dimensions], dtype=np.float64)
+        None where they are not countable, or their conditions are too many to count through.
+        """
+        return self._enumeration.size if self._enumeration else None
 
     def configuration(self, index: int) -> dict[str, Json]:
-        """Return configuration `index` (0 to size - 1) of a countable space; the last parameter is fastest."""
+        """Return configuration `index` (0 to size - 1) of a space with a size; each one is there once."""
+        assert self._enumeration is not None, "only a space with a size has numbered configurations"
+        return self._enumeration[index]
+
+    @cached_property
+    def grid(self) -> Enumeration | None:
+        """The permitted combinations of the values that a grid search tries; None where they cannot be counted."""
+        listed = [OrdinalParameter(name=p.name, values=p.grid()) for p in self.parameters]
+        return Enumeration.of(listed, self.order, self.conditions, self.forbidden)
+
+    # -- one configuration --------------------------------------------------------------------------------------
+
+    def decode(self, u: NDArray[np.float64]) -> dict[str, Json]:
+        """Return the configuration at `u`, shape (d,); entries of inactive parameters may be anything.
+
+        Raises:
+            ValueError: NaN where a parameter is active.
+        """
+        places = u.tolist()
         found: dict[str, Json] = {}
-        for parameter in reversed(self.parameters):
-            assert parameter.size is not None, "only a countable space has numbered configurations"
-            index, place = divmod(index, parameter.size)
-            found[parameter.name] = parameter.at(place)
-        return {name: found[name] for name in self.names}
+        for parameter, column, clause in self._plan:
+            if clause is not None and not clause.holds(found):
+                continue
+            place = 0.5 if column is None else places[column]
+            if place != place:
+                raise ValueError(f"NaN stands for an inactive parameter, and {parameter.name} is active")
+            found[parameter.name] = parameter.decode(place)
+        return (
+            found if self.order == self.names else {name: found[name] for name in self.names if name in found}
+        )
+
+    def encode(self, parameters: Mapping[str, Json]) -> NDArray[np.float64]:
+        """Return where a configuration lies, shape (d,); NaN for what is inactive or missing."""
+        found = np.full(len(self.dimensions), np.nan)
+        active = self.active(parameters)
+        for parameter, column, _ in self._plan:
+            if column is not None and parameter.name in active:
+                found[column] = parameter.encode(active[parameter.name])
+        return found
+
+    def active(self, parameters: Mapping[str, Json]) -> dict[str, Json]:
+        """Return the active ones of `parameters`, parents before children; what needs a missing parent is not."""
+        if not self.conditions:
+            return {name: parameters[name] for name in self.names if name in parameters}
+        found: dict[str, Json] = {}
+        for name in self.order:
+            clause = self.conditions.get(name)
+            if name in parameters and (clause is None or clause.holds(found)):
+                found[name] = parameters[name]
+        return found
+
+    def allowed(self, parameters: Mapping[str, Json]) -> bool:
+        """Tell whether no forbidden combination holds for the active ones of `parameters`."""
+        if not self.forbidden:
+            return True
+        active = self.active(parameters)
+        return not any(clause.holds(active) for clause in self.forbidden)
 
     def identity(self, parameters: Mapping[str, Json]) -> str:
         """Return the SHA-256 of the configuration's canonical JSON: equal for equal configurations."""
         return sha256(encode(dict(parameters)))
 
     def check(self, parameters: Mapping[str, Json], partial: bool = False) -> dict[str, Json]:
-        """Return a user's configuration as a trial will see it, in the order of the space.
+        """Return a user's configuration as a trial will see it, in the order of the space, active parameters only.
 
         Args:
-            parameters: name to value, typed as given: "0.1" is a string, not a number.
-            partial: free parameters may be missing, and then constants are not filled in either.
+            parameters: name to value, typed as given: "0.1" is a string, not a number. What is inactive is left out.
+            partial: free parameters may be missing, and then constants are not filled in either. A parameter whose
+                activity is open, because a parent is missing, stays.
 
         Raises:
-            UserError: with one line per mistake: the parameter, what was found, what is allowed.
+            UserError: with one line per mistake: the parameter, what was found, what is allowed; or the forbidden
+                combination.
         """
-        names = ", ".join(self.names)
-        lines = [
-            f"parameter {name} is not known{nearest(str(name), self.names)}, allowed: {names}"
-            for name in parameters
-            if name not in self.names
-        ]
-        found: dict[str, Json] = {}
-        for parameter in self.parameters:
-            try:
-                if parameter.name in parameters:
-                    found[parameter.name] = parameter.checked(parameters[parameter.name])
-                elif not partial and parameter.size == 1:
-                    found[parameter.name] = parameter.at(0)
-                elif not partial:
-                    lines.append(f"parameter {parameter.name} is missing")
-            except Refused as refused:
-                lines.append(f"parameter {refused}")
-        if lines:
-            raise UserError("\n".join(lines))
+        return checked(self, parameters, partial)
+
+    # -- many points --------------------------------------------------------------------------------------------
+
+    def activity(self, points: Points) -> Mask:
+        """Return which entries of `points`, shape (n, d), are of active parameters; the others may be anything."""
+        return self._vectors.active(points)
+
+    def snap(self, points: Points) -> Points:
+        """Return ``encode(decode(u))`` of each row of `points`, shape (n, d).
+
+        Discrete parameters come to lie in the middle of their cells, continuous ones stay where they are, inactive
+        ones become NaN.
+
+        Raises:
+            ValueError: NaN where a parameter is active.
+        """
+        return self._vectors.snap(points)
+
+    def permitted(self, points: Points) -> Mask:
+        """Return for each row of `points`, shape (n, d), whether its configuration is allowed: shape (n,)."""
+        return self._vectors.permitted(points)
+
+    def prior_log_density(self, points: Points) -> NDArray[np.float64]:
+        """Return the logarithm of the prior's density at each row of `points`, shape (n, d): shape (n,).
+
+        The density over the unit intervals of the active parameters; the uniform one is 1, its logarithm 0.
+        """
+        found = np.zeros(len(points))
+        if not self.priors:
+            return found
+        active = self.activity(points) if self.conditions else None
+        for column, parameter in enumerate(self.dimensions):
+            prior = self.priors.get(parameter.name)
+            if prior is not None:
+                density = prior.log_density(np.clip(points[:, column], 0.0, 1.0))
+                found += density if active is None else np.where(active[:, column], density, 0.0)
         return found
 
+    def from_prior(self, points: Points) -> Points:
+        """Return uniform draws, shape (n, d), as draws of the prior; the same where there is none."""
+        found: Points = np.array(points, dtype=np.float64)
+        for column, parameter in enumerate(self.dimensions):
+            if parameter.name in self.priors:
+                found[:, column] = self.priors[parameter.name].quantile(found[:, column])
+        return found
 
-def _parameter(item: Json, where: str) -> Parameter:
-    if not isinstance(item, Mapping):
-        raise mistake(where, "parameters", item, "tables with name and type")
-    options = dict(item)
-    name = options.pop("name", None)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        allowed = "a name of 1 to 100 letters, digits, and _ . - /, starting with a letter or _"
-        raise mistake(where, f"parameters.{name}", name, allowed)
-    key = f"parameters.{name}"
-    for later, what in _LATER.items():
-        if later in options:  # joints that are not there yet: never half understood
-            raise StudyFileError(
-                f"{where}: {dotted(key, later)}: {what} are not part of this version of hpo-pipe"
-            )
-    kind = options.pop("type", None)
-    if not isinstance(kind, str) or kind not in _CLASSES:
-        guess = nearest(str(kind), _CLASSES) if kind is not None else ""
-        found = "missing" if kind is None else repr(kind)
-        raise StudyFileError(f"{where}: {key}.type is {found}, expected {' or '.join(_CLASSES)}{guess}")
-    if kind == "bool":
-        options.setdefault("values", [False, True])
-    parameter: Parameter = read_options(_CLASSES[kind], {"name": name, **options}, where, key)
-    return parameter
+    # -- compiled once ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """All names, parents before their children; else as in the study file."""
+        return tuple(in_order(self.names, self.conditions))
+
+    @cached_property
+    def _plan(self) -> tuple[tuple[Parameter, int | None, Clause | None], ...]:
+        columns = {p.name: column for column, p in enumerate(self.dimensions)}
+        by_name = {p.name: p for p in self.parameters}
+        return tuple((by_name[n], columns.get(n), self.conditions.get(n)) for n in self.order)
+
+    @cached_property
+    def _vectors(self) -> Vectors:
+        return Vectors(self.parameters, self.order, self.conditions, self.forbidden)
+
+    @cached_property
+    def _enumeration(self) -> Enumeration | None:
+        return Enumeration.of(self.parameters, self.order, self.conditions, self.forbidden)
 
 
-_CLASSES: dict[str, type[Any]] = {
-    "float": FloatParameter,
-    "int": IntParameter,
-    "categorical": CategoricalParameter,
-    "ordinal": OrdinalParameter,
-    "bool": CategoricalParameter,
-    "constant": ConstantParameter,
-}
+def _kind(parameter: Parameter) -> str:
+    if not isinstance(parameter, CategoricalParameter):
+        return "number"
+    return "ordered" if isinstance(parameter, OrdinalParameter) else "category"

@@ -199,7 +199,9 @@ class OpenStudy:
         """
         from hpo_pipe.space import Space
 
-        checked = Space.from_json(self.definition.space).check(parameters, partial=True)
+        study = self.definition
+        space = Space.from_json(study.space, constraints=study.constraints)
+        checked = space.check(parameters, partial=True)
         if not checked:
             raise UserError("enqueue: at least one parameter must be given")
         return self._written(lambda _: (Enqueue(parameters=checked, reason=reason),))

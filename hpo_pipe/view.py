@@ -11,7 +11,6 @@ import numpy as np
 
 from hpo_pipe.space import Space
 from storage_schema.codec import Json
-from storage_schema.errors import StudyFileError
 from storage_schema.history import History
 from storage_schema.records import Study
 
@@ -32,11 +31,7 @@ class View:
             StudyFileError: its space is not one that this version reads.
         """
         study = history.study
-        if study.constraints:
-            raise StudyFileError(
-                "study.json: constraints: this version of hpo-pipe does not know them; upgrade it"
-            )
-        return cls(study, Space.from_json(study.space), history)
+        return cls(study, Space.from_json(study.space, constraints=study.constraints), history)
 
     def rng(self, purpose: str, number: int) -> np.random.Generator:
         """Return the generator for one draw, keyed by content: study seed, purpose, trial number.

@@ -289,6 +289,6 @@ def test_a_study_of_unknown_algorithms_is_refused(change, message):
 
 
 def test_constraints_of_a_later_version_are_refused():
-    study = replace(toy_study(), constraints={"forbidden": [{"lr": 1}]})
-    with pytest.raises(StudyFileError, match="constraints"):
+    study = replace(toy_study(), constraints={"linear": [{"lr": 1}]})
+    with pytest.raises(StudyFileError, match=r"constraints\.linear is not known"):
         View.of(History(study))

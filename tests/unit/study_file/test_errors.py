@@ -22,7 +22,7 @@ trials = 40
 LR = 'lr = { type = "float", min = 1e-4, max = 1e-1, log = true }'
 COMMAND = 'command = ["python", "train.py", "--lr={lr}"]'
 TOP = "name, command, function, metric, parameters, resource, algorithm, limits, worker, environment, enqueue, seed"
-FLOAT = "name, min, max, log, step, grid_points"
+FLOAT = "name, min, max, log, step, grid_points, scale"
 TYPES = "float or int or categorical or ordinal or bool or constant"
 
 MISTAKES = {
@@ -122,7 +122,7 @@ MISTAKES = {
         "or arrays of them"
     ],
     ("conditions", LR, f'{LR}\nx = {{ type = "bool", when = "a" }}'): [
-        "parameters.x.when: conditional parameters are not part of this version of hpo-pipe"
+        "parameters.x.when is 'a', expected a table of parameters and values"
     ],
     ("parameter's name", LR, f'{LR}\n"a b" = 1'): [
         "parameters.a b is 'a b', expected a name of 1 to 100 letters, digits, and _ . - /, starting with a letter or _"

@@ -1,0 +1,68 @@
+"""A user's configuration, held against a space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from hpo_pipe.conditions import Clause
+from hpo_pipe.options import Refused
+from storage_schema.codec import Json
+from storage_schema.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from hpo_pipe.space import Space
+
+
+def checked(space: Space, parameters: Mapping[str, Json], partial: bool) -> dict[str, Json]:
+    """Return what :meth:`Space.check` says; raises UserError."""
+    lines = [
+        f"parameter {name} is not known{nearest(str(name), space.names)}, allowed: {', '.join(space.names)}"
+        for name in parameters
+        if name not in space.names
+    ]
+    own: dict[str, Json] = {}
+    for parameter in space.parameters:
+        try:
+            if parameter.name in parameters:
+                own[parameter.name] = parameter.checked(parameters[parameter.name])
+            elif parameter.size == 1:
+                own[parameter.name] = parameter.at(0)
+        except Refused as refused:
+            lines.append(f"parameter {refused}")
+    if not lines:
+        own = _possible(space, own) if partial else space.active(own)
+        lines += [] if partial else _missing(space, own)
+        lines += [
+            f"the combination is forbidden: {clause}" for clause in space.forbidden if clause.holds(own)
+        ]
+    if lines:
+        raise UserError("\n".join(lines))
+    return {name: own[name] for name in space.names if name in own and (not partial or name in parameters)}
+
+
+def _possible(space: Space, given: Mapping[str, Json]) -> dict[str, Json]:
+    """Return what may become active of `given`, whose missing parents are open."""
+    open_ = {parameter.name for parameter in space.parameters if parameter.name not in given}
+    found: dict[str, Json] = {}
+    for name in space.order:
+        clause = space.conditions.get(name)
+        if clause is not None and not _can_hold(clause, found, open_):
+            open_.discard(name)
+        elif name in given:
+            found[name] = given[name]
+    return found
+
+
+def _can_hold(clause: Clause, found: Mapping[str, Json], open_: set[str]) -> bool:
+    return all(
+        test.name in open_ or (test.name in found and test.holds(found[test.name])) for test in clause.tests
+    )
+
+
+def _missing(space: Space, active: Mapping[str, Json]) -> Iterator[str]:
+    for parameter in space.parameters:
+        clause = space.conditions.get(parameter.name)
+        if parameter.name not in active and (clause is None or clause.holds(active)):
+            because = f", which is active because {clause}" if clause else ""
+            yield f"parameter {parameter.name} is missing{because}"
