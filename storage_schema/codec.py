@@ -16,6 +16,8 @@ Json = Any
 """A value of JSON's types: dict, list, str, int, float, bool, None."""
 
 MAX_RECORD_BYTES = 8 * 1024 * 1024
+MAX_DEPTH = 64
+"""Levels of a value that is kept as it is: what was read at one depth of the stack is written again at any other."""
 CHECK_DIGITS = 16
 """Hexadecimal digits of SHA-256 in a record's `check`: 64 bits, far more than chance damage needs."""
 
@@ -53,6 +55,8 @@ def decode(data: bytes, key: str) -> dict[str, Json]:
         raise DamagedRecord(key, f"not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise DamagedRecord(key, f"expected an object, found {type(value).__name__}")
+    if b"\\u" in data:
+        _check_characters(value, key)
     if "check" in value:
         _verify(data.rstrip(b" \t\r\n"), key)
         del value["check"]
@@ -71,6 +75,27 @@ def finite(value: float) -> float | None:
 
 def _check(body: bytes) -> bytes:
     return b',"check":"%s"}' % sha256(body)[:CHECK_DIGITS].encode()
+
+
+def is_shallow(value: Json) -> bool:
+    """Tell whether a value has at most :data:`MAX_DEPTH` levels of objects and arrays."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [item for item in level if isinstance(item, dict | list)]
+        if not level:
+            return True
+        level = [
+            item for holder in level for item in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+    return False
+
+
+def _check_characters(value: Json, key: str) -> None:
+    """Refuse half of a surrogate pair, which Python's parser takes and no author can write."""
+    try:
+        encode(value)
+    except (ValueError, RecursionError):
+        raise DamagedRecord(key, "not valid JSON: half of a surrogate pair, or nested too deep") from None
 
 
 _CHECK_BYTES = len(_check(b""))

@@ -13,7 +13,7 @@ import enum
 from dataclasses import dataclass, replace
 
 from storage_schema.codec import Json, encode_record
-from storage_schema.keys import LinkId, link_key
+from storage_schema.keys import MAX_LINK, MAX_RESOURCE, LinkId, link_key
 from storage_schema.records.checkpoint import CheckpointRef, SegmentRef
 from storage_schema.records.reading import FORMAT, opened
 
@@ -115,18 +115,18 @@ class Link:
         """Read the record that stands at the key of `id`; raises DamagedRecord."""
         key = link_key(id)
         f = opened(data, key, tuple(LinkKind))
-        if f.spec() != id.spec or f.integer("link", 1) != id.link:
+        if f.spec() != id.spec or f.integer("link", 1, MAX_LINK) != id.link:
             f.refuse("spec", f"{f.spec()} link {f.integer('link')}", f"{id.spec} link {id.link}")
         return cls(
             kind=LinkKind(f.text("kind")),
             id=id,
             token=f.text("token"),
             author=f.worker("author"),
-            failures=f.integer("failures", default=0),
+            failures=f.integer("failures", 0, MAX_LINK, default=0),
             at=f.number("at", 0.0),
             wall_s=f.number("wall_s", 0.0),
             gpu_s=f.number("gpu_s", 0.0),
-            resource=f.integer("resource", default=0),
+            resource=f.integer("resource", 0, MAX_RESOURCE, default=0),
             segments=tuple(SegmentRef.from_fields(item) for item in f.each("segments")),
             checkpoint=CheckpointRef.from_fields(f.within("checkpoint")) if f.has("checkpoint") else None,
             retries_left=f.integer("retries_left", default=0),

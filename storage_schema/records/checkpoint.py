@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from storage_schema.codec import Json, encode_record
 from storage_schema.errors import UserError
-from storage_schema.keys import checked_file_name, parse_manifest_key, parse_segment_key
+from storage_schema.keys import MAX_RESOURCE, checked_file_name, parse_manifest_key, parse_segment_key
 from storage_schema.records.reading import FORMAT, Fields, opened
 
 
@@ -30,7 +31,7 @@ class SegmentRef:
         key = f.text("key")
         if parse_segment_key(key) is None:
             f.refuse("key", key, "the key of a metric segment")
-        return cls(key=key, sha256=f.text("sha256"), until=f.optional("until", f.integer))
+        return cls(key=key, sha256=f.text("sha256"), until=f.optional("until", _resource_of(f)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class CheckpointRef:
         key = f.text("key")
         if parse_manifest_key(key) is None:
             f.refuse("key", key, "the key of a checkpoint's manifest")
-        return cls(key=key, sha256=f.text("sha256"), resource=f.integer("resource"))
+        return cls(key=key, sha256=f.text("sha256"), resource=_resource_of(f)("resource"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +95,26 @@ class Manifest:
         """Read the record; raises DamagedRecord, also for a file name that would leave its folder."""
         f = opened(data, key, ("manifest",))
         return cls(
-            resource=f.integer("resource"),
-            files=tuple(_file(item) for item in f.each("files")),
+            resource=_resource_of(f)("resource"),
+            files=_files(f),
             segments=tuple(SegmentRef.from_fields(item) for item in f.each("segments")),
         )
+
+
+def _resource_of(f: Fields) -> Callable[[str], int]:
+    return lambda name: f.integer(name, 0, MAX_RESOURCE)
+
+
+def _files(f: Fields) -> tuple[CheckpointFile, ...]:
+    """Read the files; no two of a name, and none where another one needs a folder."""
+    files = tuple(_file(item) for item in f.each("files"))
+    names = {file.name for file in files}
+    folders = {
+        "/".join(parts[:depth]) for parts in (n.split("/") for n in names) for depth in range(1, len(parts))
+    }
+    if len(names) < len(files) or names & folders:
+        f.refuse("files", "a name is there twice", "different names, none a folder of another")
+    return files
 
 
 def _file(f: Fields) -> CheckpointFile:

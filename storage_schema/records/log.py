@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NoReturn
 
 from storage_schema.codec import Json, encode_record
 from storage_schema.errors import DamagedRecord
-from storage_schema.keys import SpecId, log_key
+from storage_schema.keys import MAX_INDEX, MAX_LINK, MAX_RESOURCE, MAX_TRIAL, SpecId, log_key
 from storage_schema.records.checkpoint import CheckpointRef
-from storage_schema.records.reading import FORMAT, Fields, opened
-from storage_schema.records.study import Limits
+from storage_schema.records.reading import FORMAT, MAX_NUMBER, Fields, opened
+from storage_schema.records.study import MAX_RUNGS, Limits
 
 OUTCOMES = ("done", "fail", "stop")
 
@@ -170,7 +172,7 @@ class Entry:
             token=f.text("token"),
             author=f.one_of("author", ("coordinator", "user")),
             facts=_facts(f.within("facts")) if f.has("facts") else None,
-            decisions=tuple(_decision(item) for item in f.each("decisions")),
+            decisions=_decisions(f),
         )
 
 
@@ -205,23 +207,35 @@ def _settled(f: Fields) -> SettledSpec:
     curves = f.within("curves")
     return SettledSpec(
         spec=f.spec(),
-        link=f.integer("link", 1),
+        link=f.integer("link", 1, MAX_LINK),
         outcome=f.one_of("outcome", OUTCOMES),
-        resource=f.integer("resource"),
+        resource=f.integer("resource", 0, MAX_RESOURCE),
         curves={name: _curve(curves, name) for name in curves.value},
         checkpoint=_checkpoint(f),
         wall_s=f.number("wall_s"),
         gpu_s=f.number("gpu_s"),
-        attempts=f.integer("attempts"),
+        attempts=f.integer("attempts", 0, MAX_LINK),
         reason=f.text("reason"),
     )
 
 
 def _curve(f: Fields, name: str) -> Curve:
-    try:
-        return tuple((int(r), None if v is None else float(v)) for r, v in f.array(name))
-    except (TypeError, ValueError):
-        raise DamagedRecord(f.key, f"{f.path}{name} is not an array of [resource, value]") from None
+    points = f.array(name)
+    if not all(isinstance(p, list) and len(p) == 2 and _is_point(*p) for p in points):
+        _refuse_curve(f, name, "not an array of [resource, number or null]")
+    if any(after <= before for (before, _), (after, _) in pairwise(points)):
+        _refuse_curve(f, name, "not in rising order of its resources")
+    return tuple((resource, None if value is None else float(value)) for resource, value in points)
+
+
+def _is_point(resource: Json, value: Json) -> bool:
+    if type(resource) is not int or not 0 <= resource <= MAX_RESOURCE:
+        return False
+    return value is None or (type(value) in (int, float) and abs(value) <= MAX_NUMBER)
+
+
+def _refuse_curve(f: Fields, name: str, problem: str) -> NoReturn:
+    raise DamagedRecord(f.key, f"{f.path}{name[:40]!r} is {problem}")
 
 
 def _checkpoint(f: Fields) -> CheckpointRef | None:
@@ -251,12 +265,12 @@ def _decision_json(decision: Decision) -> Json:
 
 def _issue(f: Fields) -> Issue:
     return Issue(
-        trial=f.integer("trial"),
-        start=f.integer("start"),
-        to=f.integer("to", 1),
-        rung=f.integer("rung"),
-        bracket=f.integer("bracket"),
-        parameters=f.mapping("parameters"),
+        trial=f.integer("trial", 0, MAX_TRIAL),
+        start=f.integer("start", 0, MAX_RESOURCE),
+        to=f.integer("to", 1, MAX_RESOURCE),
+        rung=f.integer("rung", 0, MAX_RUNGS),
+        bracket=f.integer("bracket", 0, MAX_RUNGS),
+        parameters=f.kept("parameters"),
         origin=f.text("origin"),
         checkpoint=_checkpoint(f),
         reason=f.text("reason"),
@@ -265,9 +279,9 @@ def _issue(f: Fields) -> Issue:
 
 _READERS: dict[str, Callable[[Fields], Decision]] = {
     "issue": _issue,
-    "stop": lambda f: StopTrial(trial=f.integer("trial"), reason=f.text("reason")),
-    "retry": lambda f: RetryTrial(trial=f.integer("trial"), reason=f.text("reason")),
-    "enqueue": lambda f: Enqueue(parameters=f.mapping("parameters"), reason=f.text("reason")),
+    "stop": lambda f: StopTrial(trial=f.integer("trial", 0, MAX_TRIAL), reason=f.text("reason")),
+    "retry": lambda f: RetryTrial(trial=f.integer("trial", 0, MAX_TRIAL), reason=f.text("reason")),
+    "enqueue": lambda f: Enqueue(parameters=f.kept("parameters"), reason=f.text("reason")),
     "limits": lambda f: SetLimits(limits=Limits.from_fields(f.within("limits")), reason=f.text("reason")),
     "pause": lambda f: Pause(reason=f.text("reason")),
     "resume": lambda f: Resume(reason=f.text("reason")),
@@ -284,6 +298,14 @@ _KIND_OF: dict[type, str] = {
     Resume: "resume",
     Finish: "finish",
 }
+
+
+def _decisions(f: Fields) -> tuple[Decision, ...]:
+    found = tuple(_decision(item) for item in f.each("decisions"))
+    issues = sum(isinstance(decision, Issue) for decision in found)
+    if issues > MAX_INDEX + 1:
+        f.refuse("decisions", f"{issues} issues", f"at most {MAX_INDEX + 1}")
+    return found
 
 
 def _decision(f: Fields) -> Decision:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from storage_schema.codec import Json, encode_record
 from storage_schema.errors import DamagedRecord
-from storage_schema.keys import BOARD, SpecId, worker_key
+from storage_schema.keys import BOARD, MAX_ENTRY, MAX_LINK, MAX_RESOURCE, MAX_TRIAL, SpecId, worker_key
 from storage_schema.records.reading import FORMAT, Fields, opened
 
 
@@ -81,15 +81,20 @@ class Heartbeat:
             pid=f.integer("pid"),
             beat=f.integer("beat"),
             started_at=f.number("started_at"),
-            slots=f.integer("slots", default=0),
-            gpus=f.integer("gpus", default=0),
+            slots=f.integer("slots", 0, MAX_SLOTS, default=0),
+            gpus=f.integer("gpus", 0, MAX_SLOTS, default=0),
             holding=tuple(_held(item) for item in f.each("holding")),
             closed=f.integer("closed", default=0),
             recent=tuple(_spec(text, key) for text in f.array("recent")),
-            machine=tuple(sorted((str(k), str(v)) for k, v in f.mapping("machine").items())),
+            machine=_machine(f.within("machine")),
         )
 
 
+MAX_SLOTS = 10_000
+"""Of one worker: so many specs at a time, so many GPUs."""
+MAX_OPEN = 2_000
+"""Lines of a board."""
+MAX_PRIORITY = 10**9
 _PLAIN = ("worker", "role", "host", "pid", "beat", "started_at", "slots", "gpus", "closed")
 
 
@@ -137,10 +142,10 @@ class Board:
         """Read the record; raises DamagedRecord, which readers of hints take as "not there"."""
         f = opened(data, BOARD, ("board",))
         return cls(
-            head=f.integer("head", -1),
-            open=tuple(_open_spec(line) for line in f.array("open")),
+            head=f.integer("head", -1, MAX_ENTRY),
+            open=tuple(_open_spec(line) for line in f.array("open", MAX_OPEN)),
             paused=f.flag("paused", False),
-            finished=f.optional("finished", f.integer),
+            finished=f.optional("finished", lambda name: f.integer(name, 0, MAX_ENTRY)),
             beat=f.integer("beat", default=0),
         )
 
@@ -148,9 +153,9 @@ class Board:
 def _held(f: Fields) -> Held:
     return Held(
         spec=f.spec(),
-        attempt=f.integer("attempt", 1),
-        trial=f.integer("trial"),
-        resource=f.integer("resource", default=0),
+        attempt=f.integer("attempt", 1, MAX_LINK),
+        trial=f.integer("trial", 0, MAX_TRIAL),
+        resource=f.integer("resource", 0, MAX_RESOURCE, default=0),
         value=f.optional("value", f.number),
     )
 
@@ -162,7 +167,13 @@ def _spec(text: Json, key: str) -> SpecId:
     return found
 
 
+def _machine(f: Fields) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, f.text(name)) for name in f.value))
+
+
 def _open_spec(line: Json) -> OpenSpec:
     if not isinstance(line, list) or len(line) != 4 or not all(type(part) is int for part in line[1:]):
-        raise DamagedRecord(BOARD, f"open: {str(line)[:60]!r} is not [spec, next link, priority, trial]")
+        raise DamagedRecord(BOARD, "open: a line is not [spec, next link, priority, trial]")
+    if not 1 <= line[1] <= MAX_LINK or not abs(line[2]) <= MAX_PRIORITY or not 0 <= line[3] <= MAX_TRIAL:
+        raise DamagedRecord(BOARD, f"open: {line[1:]} is out of range")
     return OpenSpec(spec=_spec(line[0], BOARD), next_link=line[1], priority=line[2], trial=line[3])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from storage_schema.codec import Json, decode
+from storage_schema.codec import MAX_DEPTH, Json, decode, is_shallow
 from storage_schema.errors import DamagedRecord, NewerFormat
 from storage_schema.keys import SpecId, parse_worker_key
 
@@ -14,6 +15,8 @@ FORMAT = 1
 """The format that this version writes. Older ones are read for ever; newer ones are refused."""
 
 MAX_TEXT = 64 * 1024
+MAX_WORD = 200
+MAX_NUMBER = sys.float_info.max
 
 _T = TypeVar("_T")
 
@@ -50,14 +53,14 @@ class Fields:
         return self.value.get(name) is not None
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a string of at most 64 KiB."""
+        """Return a string of at most 65,536 characters."""
         found = self.value.get(name, default)
         if not isinstance(found, str) or len(found) > MAX_TEXT:
             self.refuse(name, found, "a string")
         return str(found)
 
     def integer(self, name: str, low: int = 0, high: int = 2**63 - 1, default: int | None = None) -> int:
-        """Return an integer within [low, high]."""
+        """Return an integer within [low, high], by default what 64 bits with a sign hold."""
         found = self.value.get(name, default)
         if not isinstance(found, int) or isinstance(found, bool) or not low <= found <= high:
             self.refuse(name, found, f"an integer from {low} to {high}")
@@ -66,7 +69,7 @@ class Fields:
     def number(self, name: str, default: float | None = None) -> float:
         """Return a finite number."""
         found = self.value.get(name, default)
-        if not isinstance(found, int | float) or isinstance(found, bool) or abs(found) > 1e300:
+        if not isinstance(found, int | float) or isinstance(found, bool) or abs(found) > MAX_NUMBER:
             self.refuse(name, found, "a number")
         return float(found)
 
@@ -82,6 +85,13 @@ class Fields:
         found = self.text(name)
         if found not in allowed:
             self.refuse(name, found, " or ".join(allowed))
+        return found
+
+    def word(self, name: str) -> str:
+        """Return a name that people read: 1 to 200 printable characters."""
+        found = self.text(name)
+        if not 0 < len(found) <= MAX_WORD or not found.isprintable():
+            self.refuse(name, found, f"1 to {MAX_WORD} printable characters")
         return found
 
     def spec(self, name: str = "spec") -> SpecId:
@@ -106,11 +116,21 @@ class Fields:
             self.refuse(name, found, "an object")
         return dict(found)
 
-    def array(self, name: str) -> list[Json]:
-        """Return an array as it is; an absent one is empty."""
+    def kept(self, name: str) -> dict[str, Json]:
+        """Return an object that is kept as it is, within bounds; an absent one is empty."""
+        return dict(self._bounded(name, self.mapping(name)))
+
+    def kept_array(self, name: str) -> list[Json]:
+        """Return an array that is kept as it is, within bounds; an absent one is empty."""
+        return list(self._bounded(name, self.array(name)))
+
+    def array(self, name: str, most: int | None = None) -> list[Json]:
+        """Return an array as it is, of at most so many items; an absent one is empty."""
         found = self.value.get(name, [])
         if not isinstance(found, list):
             self.refuse(name, found, "an array")
+        if most is not None and len(found) > most:
+            self.refuse(name, f"{len(found)} items", f"at most {most}")
         return list(found)
 
     def within(self, name: str) -> Fields:
@@ -131,4 +151,13 @@ class Fields:
 
     def refuse(self, name: str, found: Json, allowed: str) -> None:
         """Raise DamagedRecord for one field."""
-        raise DamagedRecord(self.key, f"{self.path}{name} is {str(found)[:60]!r}, expected {allowed}")
+        try:
+            text = str(found)[:60]
+        except RecursionError:
+            text = "..."
+        raise DamagedRecord(self.key, f"{self.path}{name} is {text!r}, expected {allowed}")
+
+    def _bounded(self, name: str, found: Json) -> Json:
+        if not is_shallow(found):
+            self.refuse(name, "nested", f"at most {MAX_DEPTH} levels")
+        return found

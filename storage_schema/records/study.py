@@ -7,10 +7,14 @@ from dataclasses import dataclass, field, fields
 
 from storage_schema.codec import Json, encode_record
 from storage_schema.errors import DamagedRecord, UserError
-from storage_schema.keys import STUDY, checked_study_name
+from storage_schema.keys import MAX_LINK, MAX_RESOURCE, STUDY, checked_study_name
 from storage_schema.records.reading import FORMAT, Fields, opened
 
 GOALS = ("minimize", "maximize")
+MAX_RUNGS = 1_000
+MAX_ATTEMPTS = MAX_LINK // 2
+"""Each attempt has two links: its claim, and how it ended."""
+MAX_SECONDS = 1e8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,19 +169,19 @@ class Study:
             token=f.text("token"),
             created_at=f.number("created_at"),
             seed=f.integer("seed"),
-            space=tuple(f.array("space")),
-            constraints=f.mapping("constraints"),
+            space=tuple(f.kept_array("space")),
+            constraints=f.kept("constraints"),
             metrics=_metrics(f),
             resource=_resource(f.within("resource")) if f.has("resource") else None,
-            scheduler=f.mapping("scheduler"),
-            searcher=f.mapping("searcher"),
+            scheduler=f.kept("scheduler"),
+            searcher=f.kept("searcher"),
             limits=Limits.from_fields(f.within("limits")),
             program=_program(f.within("program")),
-            timing=Timing(**{t.name: timing.number(t.name) for t in fields(Timing)}),
+            timing=Timing(**{t.name: _seconds(timing, t.name) for t in fields(Timing)}),
             retries=f.integer("retries"),
-            max_attempts=f.integer("max_attempts", 1),
-            enqueued=tuple(dict(item.value) for item in f.each("enqueued")),
-            proof=f.mapping("proof"),
+            max_attempts=f.integer("max_attempts", 1, MAX_ATTEMPTS),
+            enqueued=_enqueued(f),
+            proof=f.kept("proof"),
         )
 
 
@@ -190,9 +194,21 @@ def _name(f: Fields) -> str:
 
 
 def _metrics(f: Fields) -> tuple[Metric, ...]:
-    found = tuple(Metric(name=m.text("name"), goal=m.one_of("goal", GOALS)) for m in f.each("metrics"))
-    if not found:
-        f.refuse("metrics", [], "at least one metric")
+    found = tuple(Metric(name=m.word("name"), goal=m.one_of("goal", GOALS)) for m in f.each("metrics"))
+    if not found or len({metric.name for metric in found}) < len(found):
+        f.refuse("metrics", [metric.name for metric in found], "one metric or more, of different names")
+    return found
+
+
+def _enqueued(f: Fields) -> tuple[dict[str, Json], ...]:
+    f.each("enqueued")  # objects, each
+    return tuple(dict(item) for item in f.kept_array("enqueued"))
+
+
+def _seconds(f: Fields, name: str) -> float:
+    found = f.number(name)
+    if not 0 <= found <= MAX_SECONDS or (found == 0 and name != "grace_s"):
+        f.refuse(name, found, f"seconds, at most {MAX_SECONDS:g}")
     return found
 
 
@@ -203,21 +219,37 @@ def _resource_json(resource: Resource | None) -> Json:
 
 
 def _resource(f: Fields) -> Resource:
-    rungs = f.array("rungs")
-    top = f.integer("max", 1)
-    rising = all(isinstance(r, int) for r in rungs) and all(a < b for a, b in itertools.pairwise(rungs))
-    if not rungs or not rising or rungs[-1] != top:
-        f.refuse("rungs", rungs, f"rising integers that end with {top}")
-    return Resource(name=f.text("name"), min=f.integer("min", 1), max=top, rungs=tuple(rungs))
+    rungs = f.array("rungs", MAX_RUNGS)
+    top = f.integer("max", 1, MAX_RESOURCE)
+    rising = all(type(r) is int for r in rungs) and all(a < b for a, b in itertools.pairwise(rungs))
+    if not rungs or not rising or rungs[0] < 1 or rungs[-1] != top:
+        f.refuse("rungs", "something else", f"rising integers from 1 on that end with {top}")
+    return Resource(name=f.word("name"), min=f.integer("min", 1, top), max=top, rungs=tuple(rungs))
 
 
 def _program(f: Fields) -> Program:
     return Program(
-        command=tuple(str(part) for part in f.array("command")),
+        command=_texts(f, "command", f.array("command")),
         function=f.text("function", ""),
         metric_patterns=_pairs(f, "metric_patterns"),
-        environment=_pairs(f, "environment"),
+        environment=_environment(f),
     )
+
+
+def _texts(f: Fields, name: str, found: list[Json]) -> tuple[str, ...]:
+    if not all(isinstance(text, str) and "\0" not in text for text in found):
+        f.refuse(name, "something else", "an array of texts without NUL characters")
+    return tuple(found)
+
+
+def _environment(f: Fields) -> tuple[tuple[str, str], ...]:
+    """Read the variables; what no process can be started with is refused here, and not by each worker's system."""
+    pairs = _pairs(f, "environment")
+    for name, value in pairs:
+        _texts(f, "environment", [name, value])
+        if not name or "=" in name:
+            f.refuse("environment", name, "names of variables")
+    return pairs
 
 
 def _pairs(f: Fields, name: str) -> tuple[tuple[str, str], ...]:
