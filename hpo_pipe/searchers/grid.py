@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hpo_pipe.options import Refused
 from hpo_pipe.searchers.tried import tried
 from hpo_pipe.space import Space
 from hpo_pipe.view import Suggestion, View
-from storage_schema.codec import Json
 
 ROUNDS = 4
 
 
 class GridSearcher:
-    """Combinations in mixed-radix order, the last parameter fastest; or shuffled."""
+    """Combinations in mixed-radix order, the last parameter fastest; or shuffled.
+
+    Each is there once: combinations that differ in inactive parameters only are one, forbidden ones are none.
+    """
 
     finite = True
+    uses_priors = False
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Options:
@@ -29,8 +32,16 @@ class GridSearcher:
 
     def __init__(self, options: Options, space: Space) -> None:
         self._shuffle = options.shuffle
-        self._values = {p.name: p.grid() for p in space.parameters}
-        self.size = math.prod(len(values) for values in self._values.values())
+        self._grid = space.grid
+        self.size = self._grid.size if self._grid else 0
+
+    @staticmethod
+    def check_space(space: Space) -> None:
+        """Refuse a space whose grid cannot be counted: its conditions would make it endless in practice."""
+        if space.grid is None:
+            raise Refused(
+                "searcher", "grid", "another one: the conditions of these parameters make too large a grid"
+            )
 
     def suggest(self, view: View, number: int) -> Suggestion | None:
         """Return the next combination that was not tried, or None at the end of the grid.
@@ -42,20 +53,12 @@ class GridSearcher:
         key = int(view.rng("grid-shuffle", 0).integers(0, 2**62)) if self._shuffle else None
         for index in range(known.of_origin("grid"), self.size):
             place = index if key is None else shuffled(index, self.size, key)
-            parameters = combination(place, self._values)
+            assert self._grid is not None  # its size is not 0
+            parameters = self._grid[place]
             if view.space.identity(parameters) not in known:
                 reason = f"combination {index + 1} of {self.size} of the grid"
                 return Suggestion(parameters=parameters, origin="grid", reason=reason)
         return None
-
-
-def combination(index: int, values: dict[str, tuple[Json, ...]]) -> dict[str, Json]:
-    """Return combination `index` of the values of each parameter, the last one fastest."""
-    found: dict[str, Json] = {}
-    for name, choices in reversed(values.items()):
-        index, place = divmod(index, len(choices))
-        found[name] = choices[place]
-    return {name: found[name] for name in values}
 
 
 def shuffled(index: int, size: int, key: int) -> int:

@@ -27,11 +27,12 @@ class HaltonSearcher:
         pass
 
     def suggest(self, view: View, number: int) -> Suggestion | None:
-        """Return point `number` of the sequence; where that configuration was tried already, a random one."""
+        """Return point `number` of the sequence; where that configuration was tried or is forbidden, a random one."""
         d = len(view.space.dimensions)
         scramble = int(view.rng("halton-scramble", 0).integers(0, 2**62))
+        reason = f"point {number} of a scrambled Halton sequence"
         point = _block(number // BLOCK, d, scramble)[number % BLOCK] if d else None
-        return fresh(view, number, "halton", point, f"point {number} of a scrambled Halton sequence")
+        return fresh(view, number, "halton", point, reason, priors=True)
 
 
 @lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""Random search (Bergstra and Bengio 2012): every configuration is an independent uniform draw."""
+"""Random search (Bergstra and Bengio 2012): every configuration is an independent draw."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpo_pipe.view import Suggestion, View
 
 
 class RandomSearcher:
-    """Uniform on each parameter's own scale; no configuration twice."""
+    """Uniform on each parameter's own scale, or from the user's priors; no configuration twice."""
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Options:
@@ -20,5 +20,5 @@ class RandomSearcher:
         pass
 
     def suggest(self, view: View, number: int) -> Suggestion | None:
-        """Return a uniform draw, keyed by `number`."""
-        return fresh(view, number, "random")
+        """Return a draw, keyed by `number`."""
+        return fresh(view, number, "random", priors=True)

@@ -27,11 +27,12 @@ class SobolSearcher:
         pass
 
     def suggest(self, view: View, number: int) -> Suggestion | None:
-        """Return point `number` of the sequence; where that configuration was tried already, a random one."""
+        """Return point `number` of the sequence; where that configuration was tried or is forbidden, a random one."""
         d = len(view.space.dimensions)
         scramble = int(view.rng("sobol-scramble", 0).integers(0, 2**62))
+        reason = f"point {number} of a scrambled Sobol sequence"
         point = sobol_point(number, d, scramble) if d else None
-        return fresh(view, number, "sobol", point, f"point {number} of a scrambled Sobol sequence")
+        return fresh(view, number, "sobol", point, reason, priors=True)
 
 
 def sobol_point(number: int, d: int, scramble: int) -> NDArray[np.float64]:
