@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage_schema.errors import ProtocolViolation
+from storage_schema.errors import Contradiction
 from storage_schema.keys import MAX_LINK, LinkId, SpecId, link_key
 from storage_schema.records import Link, may_follow
 from storage_schema.store.protocol import Blob, Store
@@ -21,7 +21,7 @@ def read_chain(store: Store, spec: SpecId, first: int = 1) -> list[Link]:
 
     Raises:
         DamagedRecord: a link's bytes are not what its key promises.
-        ProtocolViolation: a link that may not follow the one before it.
+        Contradiction: a link that may not follow the one before it.
     """
     links: list[Link] = []
     for number in range(first, MAX_LINK + 1):
@@ -35,10 +35,10 @@ def read_chain(store: Store, spec: SpecId, first: int = 1) -> list[Link]:
 
 
 def check_follows(link: Link, last: Link | None) -> None:
-    """Raise ProtocolViolation, naming the key, where `link` may not stand after `last`."""
+    """Raise Contradiction, naming the key, where `link` may not stand after `last`."""
     if not may_follow(link.kind, last):
         before = f"after {last.kind}" if last else "at the head of a chain"
-        raise ProtocolViolation(f"{link.key}: {link.kind} stands {before}, which the protocol rules out")
+        raise Contradiction(link.key, f"{link.kind} stands {before}, which the protocol rules out")
 
 
 def next_link_number(last: Link | None) -> int:

@@ -12,7 +12,8 @@
     │   │   └── AccessDenied   401, 403, expired credentials: somebody has to grant or renew them
     │   └── StoreRefused       never: the store does not keep a rule that safety rests on
     ├── DamagedRecord          a stranger's bytes: a stored object is not what its key promises
-    │   └── NewerFormat        written by a newer hpo-pipe: upgrade this one
+    │   ├── NewerFormat        written by a newer hpo-pipe: upgrade this one
+    │   └── Contradiction      it reads well, and may not stand after the records before it (also one of the next)
     └── ProtocolViolation      us: a state that the protocol rules out
 """
 
@@ -73,6 +74,10 @@ class NewerFormat(DamagedRecord):
 
 class ProtocolViolation(HpoPipeError):
     """A state that the protocol rules out was seen; going on could lose work."""
+
+
+class Contradiction(DamagedRecord, ProtocolViolation):
+    """A record that the protocol does not allow after those before it: an author's mistake, or a forged one."""
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

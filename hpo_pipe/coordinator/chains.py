@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from storage_schema.codec import sha256
-from storage_schema.errors import DamagedRecord, ProtocolViolation
+from storage_schema.errors import Contradiction, DamagedRecord
 from storage_schema.keys import LinkId, SpecId, link_key
 from storage_schema.metric_log import curves, read_segment, thinned
 from storage_schema.records import Link, LinkKind, SegmentRef, SettledSpec, Study, may_follow
@@ -45,7 +45,7 @@ class Chain:
         """Take in the next link."""
         if not may_follow(link.kind, self.last):
             before = self.last.kind if self.last else "nothing"
-            raise ProtocolViolation(f"{link.key}: {link.kind} after {before}")
+            raise Contradiction(link.key, f"{link.kind} after {before}")
         self.last, self.last_modified = link, modified
         self.attempts += link.kind is LinkKind.CLAIM
         self.wall_s += link.wall_s
