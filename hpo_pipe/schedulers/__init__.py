@@ -6,8 +6,10 @@ from typing import Any
 
 from hpo_pipe.registry import find, named, options_of
 from hpo_pipe.schedulers.asha import AshaScheduler
+from hpo_pipe.schedulers.d_asha import DelayedAshaScheduler
 from hpo_pipe.schedulers.full_training import FullTraining
 from hpo_pipe.schedulers.hyperband import HyperbandScheduler, SuccessiveHalvingScheduler
+from hpo_pipe.schedulers.pasha import PashaScheduler
 from hpo_pipe.view import Scheduler
 from storage_schema.records import Study
 
@@ -16,6 +18,8 @@ SCHEDULERS: dict[str, type[Any]] = {
     "successive_halving": SuccessiveHalvingScheduler,
     "hyperband": HyperbandScheduler,
     "asha": AshaScheduler,
+    "d_asha": DelayedAshaScheduler,
+    "pasha": PashaScheduler,
 }
 """Name to class; called with its ``Options``. Others come in as entry points ``hpo_pipe.schedulers``.
 

@@ -50,9 +50,13 @@ class AshaScheduler:
             if not rung.waiting:
                 continue
             loss, trial = rung.waiting[0]
-            if rung.rank(trial) < len(rung) // self._eta:
+            if rung.rank(trial) < len(rung) // self._eta and self._may_promote(view, place):
                 return Promote(trial=trial, rung=place + 1, reason=self._why(view, place, trial, loss))
         return None
+
+    def _may_promote(self, view: View, place: int) -> bool:
+        """Tell whether rung `place` promotes at all now; what a variant changes."""
+        return True
 
     def _why(self, view: View, place: int, trial: int, loss: float) -> str:
         rung, study = view.history.rungs[place], view.study
