@@ -69,7 +69,7 @@ def test_pasha_stays_low_while_the_ranking_stays():
 
 
 def test_pasha_goes_to_the_top_while_the_ranking_changes():
-    issues = [issue for _, found in actions(study("pasha"), overtaking) for issue in found]
+    issues = [issue for _, found in actions(study("pasha", trials=150), overtaking) for issue in found]
     assert max(issue.rung for issue in issues) == 4
 
 
