@@ -18,12 +18,9 @@ from storage_schema.records import Issue, Limits
 TRIALS = 60
 
 
-def study(name, top=81, **options):
+def study(name, **options):
     return toy_study(
-        scheduler={"name": name, **options},
-        searcher={"name": "random"},
-        top=top,
-        limits=Limits(trials=TRIALS),
+        scheduler={"name": name, **options}, searcher={"name": "random"}, top=81, limits=Limits(trials=TRIALS)
     )
 
 
@@ -31,10 +28,9 @@ def steady(parameters, resource):
     return parameters["lr"] + 1.0 / resource
 
 
-def overtaking(parameters, resource):
-    """Any two curves cross once, each pair at another time: every rung ranks anew, and none of it is noise."""
-    steep = math.log10(parameters["lr"]) / 3 + 4 / 3
-    return steep**2 * math.log(81) / 2 - steep * math.log(resource)
+def shuffled(parameters, resource):
+    """Every rung ranks anew."""
+    return math.modf(parameters["lr"] * 1e6 * math.sqrt(resource))[0]
 
 
 def actions(the_study, objective, seed=0):
@@ -68,9 +64,14 @@ def test_pasha_stays_low_while_the_ranking_stays():
     assert max(issue.rung for issue in issues) == 1
 
 
-def test_pasha_goes_to_the_top_while_the_ranking_changes():
-    issues = [issue for _, found in actions(study("pasha", trials=150), overtaking) for issue in found]
-    assert max(issue.rung for issue in issues) == 4
+def test_pasha_goes_on_while_the_ranking_changes():
+    """With the least tolerance; with the ordinary one, curves that cross again and again are taken for ties."""
+
+    def highest(percentile):
+        the_study = study("pasha", noise_percentile=percentile)
+        return max(issue.rung for _, found in actions(the_study, shuffled) for issue in found)
+
+    assert highest(90.0) < 3 <= highest(0.0)
 
 
 def test_pasha_is_asha_where_every_check_disagrees():
