@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from storage_schema.codec import Json
-from storage_schema.errors import ProtocolViolation
+from storage_schema.errors import Contradiction, ProtocolViolation
 from storage_schema.journal import Journal
-from storage_schema.keys import SpecId
+from storage_schema.keys import SpecId, log_key
 from storage_schema.records import (
     Curve,
     Decision,
@@ -108,14 +108,18 @@ class History:
         """Add the next entry.
 
         Raises:
-            ProtocolViolation: not the next entry, or one that contradicts those before it.
+            ProtocolViolation: not the next entry.
+            Contradiction: it contradicts those before it; the history is of no use any more.
         """
         if entry.entry != self.head + 1:
             raise ProtocolViolation(f"log entry {entry.entry} folded after {self.head}")
-        if entry.facts:
-            self.fold_facts(entry.facts)
-        for decision in entry.decisions:
-            self.fold_decision(decision)
+        try:
+            if entry.facts:
+                self.fold_facts(entry.facts)
+            for decision in entry.decisions:
+                self.fold_decision(decision)
+        except ProtocolViolation as error:
+            raise Contradiction(log_key(entry.entry), str(error)) from None
         self._set("head", entry.entry)
 
     @contextmanager
@@ -156,6 +160,9 @@ class History:
                 self._set("finished_entry", self.head + 1)
 
     def _issue(self, issue: Issue) -> None:
+        if issue.rung >= len(self.rungs) or issue.start >= issue.to:
+            what = f"from {issue.start} to {issue.to}, in rung {issue.rung} of {len(self.rungs)}"
+            raise ProtocolViolation(f"trial {issue.trial} was issued {what}")
         spec = SpecState(id=SpecId(self.head + 1, self._issued_in_entry()), issue=issue)
         if issue.trial == len(self.trials):
             self._new_trial(issue)
@@ -203,7 +210,7 @@ class History:
             what = "never issued" if spec is None else "settled twice"
             raise ProtocolViolation(f"spec {settled.spec} was {what}")
         order = list(self.open) if self._journal.open else []
-        spec.settled = settled
+        spec.settled, spec.settled_at = settled, self.head + 1
         del self.open[spec.id]
         self._undo(lambda: self._unsettle(spec, order))
         self._set("wall_s", self.wall_s + settled.wall_s)
@@ -216,7 +223,7 @@ class History:
         self._enter_rung(trial, spec, settled)
 
     def _unsettle(self, spec: SpecState, order: list[SpecId]) -> None:
-        spec.settled = None
+        spec.settled, spec.settled_at = None, -1
         self.open = {id: self.specs[id] for id in order}
 
     def _enter_rung(self, trial: TrialState, spec: SpecState, settled: SettledSpec) -> None:

@@ -16,6 +16,8 @@ class SpecState:
     id: SpecId
     issue: Issue
     settled: SettledSpec | None = None
+    settled_at: int = -1
+    """The entry whose facts told how it ended; -1 while it is open."""
 
 
 @dataclass(slots=True, kw_only=True)

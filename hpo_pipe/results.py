@@ -1,0 +1,106 @@
+"""What each trial's results are and since when they are known, as arrays, for models that look back.
+
+Models fit their hyper-parameters now and then, on what was known when a certain trial was created. So that a
+coordinator that was started just now finds the same ones, that state is read back from the history: every result is
+kept with the log entry that told of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo_pipe.following import following
+from hpo_pipe.observations import observations
+from hpo_pipe.view import View
+from storage_schema.trial_state import TrialState
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+NEVER = np.iinfo(np.int64).max
+_FIRST_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was known of the first n trials. Losses are minimised."""
+
+    unit: Floats
+    """Configurations, shape (n, d); NaN: inactive."""
+    rungs: Floats
+    """Losses at the rungs, shape (n, rungs); NaN: no member, +inf: failed there."""
+    curves: Floats
+    """Losses at the ladder's resources, shape (n, ladder); NaN: none, +inf: not finite."""
+    failed: NDArray[np.bool_]
+    """Whether the trial ended in failure, shape (n,)."""
+
+
+class Results:
+    """Losses at the rungs, and since which entry everything is known. Kept as `hpo_pipe.following` says."""
+
+    def __init__(self, view: View) -> None:
+        self._count = 0
+        self._ladder = np.array(observations(view).ladder)
+        rungs, ladder = len(view.history.rungs), len(self._ladder)
+        self._rungs: Floats = np.empty((_FIRST_ROWS, rungs))
+        self._rungs_since: Integers = np.empty((_FIRST_ROWS, rungs), dtype=np.int64)
+        self._curves_since: Integers = np.empty((_FIRST_ROWS, ladder), dtype=np.int64)
+        self._failed_since: Integers = np.empty(_FIRST_ROWS, dtype=np.int64)
+
+    def follow(self, view: View, changed: Iterable[int]) -> None:
+        """Take in what changed: O(changes)."""
+        self._count = len(view.history.trials)
+        self._grow()
+        for number in changed:
+            if number < self._count:
+                self._take(view, view.history.trials[number])
+
+    def at(self, view: View, number: int) -> Snapshot:
+        """Return what was known when trial `number` was created; all that is known, for the next trial."""
+        trials, seen = view.history.trials, observations(view)
+        entry = view.history.head + 1 if number >= len(trials) else trials[number].specs[0].id.entry
+        n = min(number, len(trials))
+        return Snapshot(
+            unit=seen.unit[:n],
+            rungs=np.where(self._rungs_since[:n] <= entry, self._rungs[:n], np.nan),
+            curves=np.where(self._curves_since[:n] <= entry, seen.curves[:n], np.nan),
+            failed=self._failed_since[:n] <= entry,
+        )
+
+    def _grow(self) -> None:
+        have = len(self._failed_since)
+        if self._count <= have:
+            return
+        more = max(self._count, 2 * have) - have
+        self._rungs = np.pad(self._rungs, ((0, more), (0, 0)))
+        self._rungs_since = np.pad(self._rungs_since, ((0, more), (0, 0)))
+        self._curves_since = np.pad(self._curves_since, ((0, more), (0, 0)))
+        self._failed_since = np.pad(self._failed_since, (0, more))
+
+    def _take(self, view: View, trial: TrialState) -> None:
+        number, history = trial.number, view.history
+        self._rungs[number], self._rungs_since[number] = math.nan, NEVER
+        self._curves_since[number] = NEVER
+        self._failed_since[number] = trial.last.settled_at if trial.failed else NEVER
+        for spec in trial.specs:
+            if spec.settled is None:
+                continue
+            rung = history.rungs[spec.issue.rung]
+            if number in rung:
+                self._rungs[number, spec.issue.rung] = rung.loss(number)
+                self._rungs_since[number, spec.issue.rung] = spec.settled_at
+            curve = spec.settled.curves.get(view.study.objective.name, ())
+            if curve:
+                told = self._ladder <= curve[-1][0] if view.study.resource else slice(None)
+                since = self._curves_since[number]
+                since[told] = np.minimum(since[told], spec.settled_at)
+
+
+def snapshot(view: View, number: int) -> Snapshot:
+    """Return what was known of the trials before trial `number` when it was created."""
+    return following(view, Results).at(view, number)
