@@ -18,6 +18,10 @@ Say = Callable[[str], object]
 Gather = Callable[[Callable[[SpecId], bool], Iterable[SpecId]], list[bool]]
 """Runs independent reads; in order, or at once where a request takes long."""
 
+MOST_PAUSE_S = 5.0
+"""Between two tries while the store is away: short beside a lease, or the first tick after an outage would be one that
+was itself paused, and judges nobody."""
+
 
 def in_order(read: Callable[[SpecId], bool], specs: Iterable[SpecId]) -> list[bool]:
     """Run reads one after another."""
