@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hpo_pipe.enqueued import whole
 from hpo_pipe.schedulers import scheduler_of
 from hpo_pipe.searchers import searcher_of
 from hpo_pipe.view import Done, Promote, Sample, Stop, Suggestion, View
 from storage_schema.codec import Json
-from storage_schema.errors import ProtocolViolation, UserError
+from storage_schema.errors import ProtocolViolation
 from storage_schema.records import CheckpointRef, Issue, StopTrial
 from storage_schema.trial_state import TrialState
 
@@ -108,33 +109,15 @@ class Planner:
         )
 
     def _enqueued(self, given: Mapping[str, Json], number: int) -> Suggestion:
-        """Return a user's configuration, completed. What is wrong in it is replaced: a tick never fails for it."""
-        space = self._view.space
-        kept: dict[str, Json] = {}
-        wrong: list[str] = []
-        for name, value in given.items():
-            try:
-                kept |= space.check({name: value}, partial=True)
-            except UserError as error:
-                wrong.append(str(error))
-        missing = [p.name for p in space.dimensions if p.name not in kept]
-        completed = self._completion(number) if missing else {}
-        parameters = {
-            p.name: kept.get(p.name, completed.get(p.name, p.decode(0.5))) for p in space.parameters
-        }
-        reason = "enqueued by a user"
-        if missing:
-            reason += f"; the searcher chose {', '.join(missing)}"
-        if wrong:
-            reason += f"; left out: {'; '.join(wrong)}"[:2000]
-        return Suggestion(parameters=parameters, origin=ENQUEUED, reason=reason)
+        """Return a user's configuration, completed by what the searcher proposes."""
+        view = self._view
 
-    def _completion(self, number: int) -> Mapping[str, Json]:
-        suggestion = self._searcher.suggest(self._view, number)
-        if suggestion is not None:
-            return suggestion.parameters
-        space = self._view.space
-        return space.decode(self._view.rng("complete", number).random(len(space.dimensions)))
+        def propose() -> Mapping[str, Json] | None:
+            suggestion = self._searcher.suggest(view, number)
+            return suggestion.parameters if suggestion else None
+
+        parameters, reason = whole(view.space, given, view.rng("complete", number), propose)
+        return Suggestion(parameters=parameters, origin=ENQUEUED, reason=reason)
 
     def _issue(self, trial: TrialState, to: int, rung: int, reason: str) -> Issue:
         start, checkpoint = self._starting_point(trial, to)

@@ -192,16 +192,16 @@ class OpenStudy:
     # -- steering -----------------------------------------------------------------------------------------------
 
     def enqueue(self, parameters: Mapping[str, Json], reason: str = "enqueued by a user") -> Entry:
-        """Have a configuration tried next; the searcher fills in what is missing.
+        """Have a configuration tried next; the searcher fills in what is missing. What is inactive is left out.
 
         Raises:
-            UserError: a parameter that the space does not have, or a value outside of it.
+            UserError: a parameter that the space does not have, a value outside of it, or a forbidden combination.
         """
+        from hpo_pipe.enqueued import checked_wish
         from hpo_pipe.space import Space
 
         study = self.definition
-        space = Space.from_json(study.space, constraints=study.constraints)
-        checked = space.check(parameters, partial=True)
+        checked = checked_wish(Space.from_json(study.space, constraints=study.constraints), parameters)
         if not checked:
             raise UserError("enqueue: at least one parameter must be given")
         return self._written(lambda _: (Enqueue(parameters=checked, reason=reason),))

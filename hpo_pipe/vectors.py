@@ -103,7 +103,9 @@ class Vectors:
         return found
 
     def _compiled(self, clause: Clause) -> list[_TEST]:
-        return [(self._places[t.name], _edges(t, self._by_place[self._places[t.name]])) for t in clause.tests]
+        return [
+            (self._places[t.name], edges_of(t, self._by_place[self._places[t.name]])) for t in clause.tests
+        ]
 
 
 def _inside(u: NDArray[np.float64], edges: NDArray[np.float64]) -> Mask:
@@ -115,7 +117,7 @@ def _inside(u: NDArray[np.float64], edges: NDArray[np.float64]) -> Mask:
     return inside
 
 
-def _edges(test: Test, parameter: Parameter) -> NDArray[np.float64]:
+def edges_of(test: Test, parameter: Parameter) -> NDArray[np.float64]:
     """Return where the test begins and ceases to hold, alternating; for a single value all or nothing."""
     if parameter.size is None:
         assert isinstance(test, Between), "a parameter without steps is tested for a range"
