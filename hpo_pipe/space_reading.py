@@ -47,7 +47,7 @@ def read_space(value: Sequence[Json], constraints: Json, where: str) -> Parts:
 
     read = [attempt(lambda item=item: _parameter(item, where)) for item in value]  # type: ignore[misc]
     parameters = tuple(p for p in read if p is not None)
-    mistakes += _wrong_names(parameters, where)
+    mistakes += _wrong_names(parameters, where, counted=not mistakes)
     together(mistakes)
     by_name = {p.name: p for p in parameters}
     conditions: dict[str, Clause] = {}
@@ -72,14 +72,14 @@ def read_space(value: Sequence[Json], constraints: Json, where: str) -> Parts:
     return parameters, conditions, priors, forbidden
 
 
-def _wrong_names(parameters: Sequence[Parameter], where: str) -> list[StudyFileError]:
+def _wrong_names(parameters: Sequence[Parameter], where: str, counted: bool) -> list[StudyFileError]:
     names = [p.name for p in parameters]
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     found = [
         StudyFileError(f"{where}: parameters.{name} is there twice, expected different names")
         for name in twice
     ]
-    if not 1 <= len(names) <= MAX_PARAMETERS:
+    if counted and not 1 <= len(names) <= MAX_PARAMETERS:
         allowed = f"1 to {MAX_PARAMETERS} parameters"
         found.append(StudyFileError(f"{where}: parameters has {len(names)}, expected {allowed}"))
     return found

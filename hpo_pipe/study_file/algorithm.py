@@ -27,6 +27,8 @@ class Algorithm:
     resource: Resource | None
     finite: bool
     """Whether the searcher comes to an end by itself."""
+    kinds: tuple[type[Any], type[Any]]
+    """The classes of scheduler and searcher."""
 
 
 def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> Algorithm:
@@ -62,6 +64,7 @@ def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> A
         searcher={"name": searcher_name, **asdict(searching)},
         resource=rungs,
         finite=getattr(searcher, "finite", False),
+        kinds=(scheduler, searcher),
     )
 
 

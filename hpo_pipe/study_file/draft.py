@@ -62,6 +62,7 @@ class StudyDraft:
             created_at=created_at,
             seed=seed if self.seed is None else self.seed,
             space=tuple(self.space.to_json()),
+            constraints=self.space.constraints_json(),
             metrics=self.metrics,
             resource=self.resource,
             scheduler=self.scheduler,

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import TypeVar
 
-from hpo_pipe.options import mistake, read_options, together
+from hpo_pipe.options import mistake, read_options
 from hpo_pipe.space import Space
 from hpo_pipe.study_file.algorithm import Algorithm, read_algorithm
 from hpo_pipe.study_file.draft import StudyDraft
 from hpo_pipe.study_file.program import read_program
+from hpo_pipe.study_file.space import check_copes, read_enqueued, read_space
 from hpo_pipe.study_file.tables import LimitsTable, MetricTable, ResourceTable, StudyTable, WorkerTable
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError, UserError
@@ -20,6 +21,17 @@ from storage_schema.records import Limits, Metric
 
 DEFAULT_TRIALS = 100
 MAX_METRICS = 100
+_TABLES = (
+    "metric",
+    "parameters",
+    "forbidden",
+    "resource",
+    "algorithm",
+    "limits",
+    "worker",
+    "environment",
+    "enqueue",
+)
 _T = TypeVar("_T")
 
 
@@ -47,7 +59,7 @@ def read_tables(raw: Mapping[str, Json], where: str, notes: tuple[str, ...] = ()
     table = whole or _what_is_there(raw)
     name = attempt(lambda: _name(table, where))
     metrics = attempt(lambda: _metrics(table.metric, where))
-    space = attempt(lambda: _space(table.parameters, where))
+    space = attempt(lambda: read_space(table.parameters, table.forbidden, where))
     resource_ok = (resource := attempt(lambda: _resource(table.resource, where))) or table.resource is None
     algorithm = attempt(lambda: read_algorithm(table.algorithm, resource, where)) if resource_ok else None
     limits = attempt(lambda: _limits(table.limits, algorithm, where))
@@ -55,10 +67,12 @@ def read_tables(raw: Mapping[str, Json], where: str, notes: tuple[str, ...] = ()
     names = space.names if space else _parameter_names(table.parameters)
     readable = whole and (names or (table.command is None and table.function is None))
     program = attempt(lambda: read_program(table, metrics or (), names, where)) if readable else None
-    enqueued = attempt(lambda: _enqueued(table.enqueue, space, where)) if space else ()
+    enqueued = attempt(lambda: read_enqueued(table.enqueue, space, where)) if space else ()
+    coping = attempt(lambda: _check_copes(algorithm, space, where)) if algorithm and space else ()
     if lines:
         raise StudyFileError("\n".join(lines))
     assert name and metrics and space and algorithm and limits and worker and program is not None
+    notes = (*notes, *(coping or ()))
     if limits == Limits() and not algorithm.finite:
         limits = Limits(trials=DEFAULT_TRIALS)
         notes = (*notes, f"no limit is set: the study ends after {DEFAULT_TRIALS} trials ([limits] trials)")
@@ -88,10 +102,9 @@ def cleaned_name(text: str) -> str:
 
 def _what_is_there(raw: Mapping[str, Json]) -> StudyTable:
     """Return the tables of a file with wrong names or values at its top, so that one mistake does not hide others."""
-    tables = ("metric", "parameters", "resource", "algorithm", "limits", "worker", "environment", "enqueue")
     name = raw.get("name")
     return StudyTable(
-        **{table: raw.get(table) for table in tables}, name=name if isinstance(name, str) else None
+        **{table: raw.get(table) for table in _TABLES}, name=name if isinstance(name, str) else None
     )
 
 
@@ -118,25 +131,12 @@ def _metrics(found: Json, where: str) -> tuple[MetricTable, ...]:
     return metrics
 
 
-def _space(found: Json, where: str) -> Space:
-    if not isinstance(found, Mapping) or not found:
-        if found is not None and found != {}:
-            raise mistake(where, "parameters", found, "a table with one line per parameter")
-        example = 'lr = { type = "float", min = 1e-4, max = 1e-1, log = true }'
-        raise StudyFileError(
-            f"{where}: parameters are missing, expected [parameters] with lines like {example}"
-        )
-    lists = [name for name, value in found.items() if isinstance(value, list)]
-    if lists:
-        allowed = (
-            '{ type = "categorical", values = [...] } for a choice, { type = "constant", value = [...] } else'
-        )
-        together(mistake(where, f"parameters.{name}", found[name], allowed) for name in lists)
-    tables = [
-        {**(value if isinstance(value, Mapping) else {"type": "constant", "value": value}), "name": name}
-        for name, value in found.items()
-    ]
-    return Space.from_json(tables, where)
+def _check_copes(algorithm: Algorithm, space: Space, where: str) -> tuple[str, ...]:
+    kinds = (
+        ("scheduler", algorithm.scheduler, algorithm.kinds[0]),
+        ("searcher", algorithm.searcher, algorithm.kinds[1]),
+    )
+    return tuple(n for key, own, kind in kinds for n in check_copes(key, own["name"], kind, space, where))
 
 
 def _parameter_names(found: Json) -> tuple[str, ...]:
@@ -160,20 +160,6 @@ def _limits(found: Json, algorithm: Algorithm | None, where: str) -> Limits:
         gpu_hours=table.gpu_hours,
         target=table.target,
     )
-
-
-def _enqueued(found: Json, space: Space, where: str) -> tuple[dict[str, Json], ...]:
-    tables = _or_empty(found) if found is None else found
-    if not isinstance(tables, list | dict) or not all(isinstance(t, Mapping) for t in tables):
-        raise mistake(where, "enqueue", found, "tables of parameters: [[enqueue]]")
-    checked: list[dict[str, Json]] = []
-    for place, table in enumerate(tables):
-        try:
-            checked.append(space.check(table, partial=True))
-        except UserError as error:
-            said = str(error).split("\n")
-            raise StudyFileError("\n".join(f"{where}: enqueue[{place}]: {line}" for line in said)) from None
-    return tuple(checked)
 
 
 def _or_empty(found: Json) -> Json:

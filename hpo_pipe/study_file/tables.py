@@ -19,6 +19,7 @@ class StudyTable:
     function: str | None = None
     metric: Json = None
     parameters: Json = None
+    forbidden: Json = None
     resource: Json = None
     algorithm: Json = None
     limits: Json = None

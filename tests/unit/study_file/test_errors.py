@@ -21,7 +21,10 @@ trials = 40
 
 LR = 'lr = { type = "float", min = 1e-4, max = 1e-1, log = true }'
 COMMAND = 'command = ["python", "train.py", "--lr={lr}"]'
-TOP = "name, command, function, metric, parameters, resource, algorithm, limits, worker, environment, enqueue, seed"
+TOP = (
+    "name, command, function, metric, parameters, forbidden, resource, algorithm, limits, worker, environment, "
+    "enqueue, seed"
+)
 FLOAT = "name, min, max, log, step, grid_points, scale"
 TYPES = "float or int or categorical or ordinal or bool or constant"
 
