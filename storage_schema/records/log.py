@@ -269,7 +269,7 @@ def _issue(f: Fields) -> Issue:
         start=f.integer("start", 0, MAX_RESOURCE),
         to=f.integer("to", 1, MAX_RESOURCE),
         rung=f.integer("rung", 0, MAX_RUNGS),
-        bracket=f.integer("bracket", 0, MAX_RUNGS),
+        bracket=f.integer("bracket", 0, MAX_TRIAL),
         parameters=f.kept("parameters"),
         origin=f.text("origin"),
         checkpoint=_checkpoint(f),

@@ -185,3 +185,24 @@ def _full(moment):
     with history.draft():
         history.fold_facts(moment.facts)
         return len(history.rungs[0]) == 9
+
+
+def test_a_study_may_have_as_many_brackets_as_trials():
+    entry = Entry(
+        entry=3, token="t", author="coordinator", facts=None, decisions=(issue(bracket=12_345_678),)
+    )
+    assert Entry.from_bytes(entry.to_bytes(), 3) == entry
+
+
+def issue(bracket):
+    return Issue(
+        trial=0,
+        start=0,
+        to=1,
+        rung=0,
+        bracket=bracket,
+        parameters={},
+        origin="random",
+        checkpoint=None,
+        reason="",
+    )
