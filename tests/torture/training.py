@@ -86,7 +86,7 @@ def undisturbed(parameters: Mapping[str, Any], epoch: int, most: int = 27) -> fl
     return _undisturbed_curve(parameters["lr"], parameters["momentum"], most)[epoch - 1]
 
 
-def count_epoch(trial: int, epoch: int) -> None:
+def count_epoch(trial: int | str, epoch: int) -> None:
     """Note, where the tests can count it, that somebody trained this epoch."""
     if path := os.environ.get(TRAINED):
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
