@@ -215,6 +215,7 @@ def _launchers(study: Study, environment: dict[str, str], workdir: Path) -> Call
             objective=study.objective.name,
             grace_s=study.timing.grace_s,
             redactor=redactor,
+            names=study.parameter_names,
         )
 
     return launcher

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from storage_schema.codec import Json
@@ -20,7 +20,10 @@ _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 def rendered(
-    command: Sequence[str], parameters: Mapping[str, Json], environment: Mapping[str, str]
+    command: Sequence[str],
+    parameters: Mapping[str, Json],
+    environment: Mapping[str, str],
+    names: Collection[str] = (),
 ) -> list[str]:
     """Fill a command template in.
 
@@ -29,13 +32,30 @@ def rendered(
     ``{args}``, ``{args_no_hyphens}`` and ``{args_json}`` stand for all parameters, unless one is called so;
     ``{envvar:NAME}`` for a variable of the trial's environment.
 
+    An argument that names a parameter which is inactive in this trial is left out. If it is nothing but ``{name}``, a
+    flag before it goes, too: ``--momentum {momentum}``.
+
+    Args:
+        command: the template.
+        parameters: the trial's: the active ones.
+        environment: the trial's.
+        names: all parameters of the study.
+
     Raises:
-        UserError: an unknown name or variable, a lone brace, or a value that no argument can hold.
+        UserError: an unknown name or variable, a lone brace, an inactive parameter as the program, or a value that
+            no argument can hold.
     """
+    inactive = set(names) - parameters.keys()
     arguments: list[str] = []
-    for template in command:
+    for place, template in enumerate(command):
         special = template[1:-1]
-        if template == f"{{{special}}}" and special in MANY and special not in parameters:
+        alone = template == f"{{{special}}}"
+        if inactive and any(piece[1] in inactive for piece in _PIECE.finditer(template)):
+            if not place:
+                raise UserError(f"command: the program is {template!r}, which this trial has no value for")
+            if alone and place > 1 and _is_flag(command[place - 1]):
+                arguments.pop()
+        elif alone and special in MANY and special not in parameters:
             arguments += [MANY[special].format(name, value_text(value)) for name, value in parameters.items()]
         else:
             arguments.append(_filled(template, parameters, environment))
@@ -43,6 +63,12 @@ def rendered(
         if "\0" in argument:
             raise UserError(f"command: an argument holds a NUL character: {argument[:60]!r}")
     return arguments
+
+
+def _is_flag(template: str) -> bool:
+    """Tell whether an argument, as written, asks for the next one: ``-m``, ``--momentum``."""
+    text = template.strip("-")
+    return template.startswith("-") and bool(text) and "=" not in text and not _PIECE.search(text)
 
 
 def value_text(value: Json) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from storage_schema.records.study import Program
@@ -30,6 +30,7 @@ class CommandLauncher:
         objective: str,
         now: Callable[[], float],
         redactor: Redactor | None = None,
+        names: Collection[str] = (),
     ) -> None:
         self._program = program
         self._user_environment = dict(user_environment)
@@ -37,12 +38,13 @@ class CommandLauncher:
         self._patterns = MetricPatterns(program.metric_patterns, objective)
         self._now = now
         self._redactor = redactor
+        self._names = frozenset(names)
 
     def start(self, trial_file: TrialFile, folder: Path, gpus: tuple[str, ...]) -> AttemptProcess:
         """Write the trial file and start the command; raises UserError or OSError."""
         path = prepared(trial_file, folder)
         variables = environment(self._user_environment, self._program, path, gpus)
-        arguments = rendered(self._program.command, trial_file.parameters, variables)
+        arguments = rendered(self._program.command, trial_file.parameters, variables, self._names)
         arguments[0] = executable(arguments[0], variables, self._workdir)
         feedback = Feedback(trial_file, self._patterns, self._now, self._redactor)
         pump = Pump(trial_file.spec)

@@ -6,7 +6,7 @@ from one thread at a time; several launchers may work in parallel threads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -86,6 +86,7 @@ def make_launcher(
     objective: str,
     grace_s: float,
     redactor: Redactor | None = None,
+    names: Collection[str] = (),
 ) -> Launcher:
     """Return the launcher of one slot.
 
@@ -96,6 +97,7 @@ def make_launcher(
         objective: the metric whose printed values count completed units (metric_patterns).
         grace_s: how long a warm process may take to end when its slot is closed; at most 5 s are used.
         redactor: takes secrets out of what a trial prints; by default what has the form of a credential.
+        names: the study's parameters: those that a trial does not have are inactive in it.
 
     Raises:
         UserError: not exactly one of command and function, a bad function name, or a bad metric pattern.
@@ -120,4 +122,5 @@ def make_launcher(
         objective=objective,
         now=now,
         redactor=redactor,
+        names=names,
     )

@@ -128,6 +128,11 @@ class Study:
         """The metric that is searched for."""
         return self.metrics[0]
 
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """The names of all parameters, in the order of the space; a trial has those that are active in it."""
+        return tuple(str(item.get("name")) for item in self.space if isinstance(item, dict))
+
     def to_bytes(self) -> bytes:
         """Return the record's canonical bytes."""
         return encode_record(

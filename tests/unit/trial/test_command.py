@@ -29,6 +29,36 @@ def test_specials_stand_for_all_parameters() -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "filled"),
+    [
+        (("--momentum", "{momentum}", "-x"), ("-x",)),
+        (("-m", "{momentum}"), ()),
+        (("--momentum={momentum}", "y"), ("y",)),
+        (("--pair={lr}/{momentum}",), ()),
+        (("-v", "m{momentum}"), ("-v",)),
+        (("--", "{momentum}"), ("--",)),
+        (("-", "{momentum}"), ("-",)),
+        (("--a=1", "{momentum}"), ("--a=1",)),
+        (("--{lr}", "{momentum}"), ("--0.5",)),
+        (("--momentum", "{momentum}", "{momentum}"), ()),
+        (("{args}", "{args_json}"), ("--lr=0.5", '{"lr":0.5}')),
+        (("--lr", "{lr}", "{{momentum}}"), ("--lr", "0.5", "{momentum}")),
+    ],
+)
+def test_what_names_an_inactive_parameter_is_left_out(
+    command: tuple[str, ...], filled: tuple[str, ...]
+) -> None:
+    names = ("lr", "momentum")
+    assert rendered(("p", *command), {"lr": 0.5}, {}, names) == ["p", *filled]
+
+
+def test_a_program_is_never_left_out() -> None:
+    with pytest.raises(UserError, match="has no value for"):
+        rendered(("{momentum}", "x"), {"lr": 0.5}, {}, ("lr", "momentum"))
+    assert rendered(("-p", "{momentum}"), {}, {}, ("momentum",)) == ["-p"]
+
+
+@pytest.mark.parametrize(
     ("template", "message"),
     [
         ("{lrr}", "did you mean 'lr'"),
