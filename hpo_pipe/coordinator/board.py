@@ -15,7 +15,11 @@ MAX_OPEN = 2000
 
 
 def compose(history: History, chains: Chains) -> Board:
-    """Return the board that the log and the chains call for; best rung first, then the oldest spec."""
+    """Return the board that the log and the chains call for; best rung first, then the oldest spec.
+
+    It says that the study has finished once every spec is settled: workers then end, and with them, where no
+    coordinator runs, everybody who would have had the rest taken in.
+    """
     open_specs = [
         OpenSpec(
             spec=spec.id,
@@ -31,7 +35,7 @@ def compose(history: History, chains: Chains) -> Board:
         head=history.head,
         open=() if history.finished is not None else tuple(open_specs[:MAX_OPEN]),
         paused=history.paused,
-        finished=history.finished_entry if history.finished is not None else None,
+        finished=history.finished_entry if history.closed else None,
     )
 
 

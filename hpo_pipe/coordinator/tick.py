@@ -21,6 +21,7 @@ from storage_schema.history import History
 from storage_schema.keys import LinkId, worker_key
 from storage_schema.records import Entry, Facts, Heartbeat, Link, LinkKind, SettledSpec, Study
 from storage_schema.store import Store, Wait
+from storage_schema.trial_state import SpecState
 
 MAX_ROUNDS = 16
 """Lost races for the head of the log within one tick before it is left to the next one."""
@@ -174,21 +175,31 @@ class Coordinator:
         return self._close(self._chains[spec], LinkKind.FENCE, reason)
 
     def _stop(self) -> int:
-        """Write the stop links that the log calls for, and give up specs that were tried too often."""
+        """Write the stop links that the log calls for, and give up specs that were tried too often.
+
+        A stop that loses to another link is tried again behind it: this may be the last tick that anybody makes.
+        """
         stopped = 0
         for spec in list(self.history.open.values()):
             chain = self._chains.get(spec.id)
-            if chain is None or (chain.last and chain.last.settles):
+            if chain is None or not self._reason_to_stop(spec, chain):
                 continue
-            reason = self.history.finished or self.history.trials[spec.issue.trial].stopped
-            if not reason and chain.is_open and chain.attempts >= self._study.max_attempts:
-                reason = f"given up after {chain.attempts} attempts"
-            if reason:
-                self._chains.probe(spec.id)
-                stopped += not (chain.last and chain.last.settles) and self._close(
-                    chain, LinkKind.STOP, reason
-                )
+            self._chains.probe(spec.id)
+            for _ in range(MAX_ROUNDS):
+                reason = self._reason_to_stop(spec, chain)
+                if not reason or self._close(chain, LinkKind.STOP, reason):
+                    stopped += bool(reason)
+                    break
         return stopped
+
+    def _reason_to_stop(self, spec: SpecState, chain: Chain) -> str:
+        """Return why a spec's chain must end here, or an empty string."""
+        if chain.last and chain.last.settles:
+            return ""
+        reason = self.history.finished or self.history.trials[spec.issue.trial].stopped
+        if not reason and chain.is_open and chain.attempts >= self._study.max_attempts:
+            reason = f"given up after {chain.attempts} attempts"
+        return reason
 
     def _close(self, chain: Chain, kind: LinkKind, reason: str) -> bool:
         first = Link(kind=kind, id=LinkId(chain.spec, 1), token="", author=self.name)
@@ -222,6 +233,8 @@ class Coordinator:
                 entries += 1
                 total += len(settled)
             self._chains.keep(self.history.open)
+            if self.history.finished is not None:
+                self._stop()  # what a finish ends is settled in the same tick: nobody else may ever tick
         return total, entries
 
     def _settled(self) -> tuple[SettledSpec, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hpo_pipe.coordinator.tick import Coordinator
 from hpo_pipe.replay import replay
 from storage_schema.chain import read_chain
 from storage_schema.errors import DamagedRecord, StoreUnavailable
-from storage_schema.keys import BOARD, SegmentId, SpecId, log_key, segment_key, worker_key
+from storage_schema.keys import BOARD, LinkId, SegmentId, SpecId, link_key, log_key, segment_key, worker_key
 from storage_schema.metric_log import Row, write_segment
 from storage_schema.records import (
     Board,
@@ -24,7 +25,7 @@ from storage_schema.records import (
     RetryTrial,
     StopTrial,
 )
-from storage_schema.store import Blob, Store, Unchanged
+from storage_schema.store import Blob, Created, Store, Unchanged
 from tests.unit.coordinator.world import HandWorker, World, a_study, never
 
 
@@ -46,6 +47,24 @@ def work_off(world: World, worker: HandWorker, coordinator: Coordinator, rounds:
                     {r: loss_of(spec.issue.trial) for r in range(spec.issue.start + 1, spec.issue.to + 1)},
                 )
     raise AssertionError("the study does not end")
+
+
+class JustBefore:
+    """A store in which something else happens just before a key is created for the first time."""
+
+    def __init__(self, store: Store, key: str, happens: Callable[[], object]) -> None:
+        self._store = store
+        self._key = key
+        self._happens = happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def create(self, key: str, data: bytes) -> Created:
+        if key == self._key:
+            self._key = ""
+            self._happens()
+        return self._store.create(key, data)
 
 
 def entries(world: World) -> list[Entry]:
@@ -277,6 +296,34 @@ def test_a_finished_study_stops_what_is_open_and_goes_on_where_it_was_when_resum
     ]
     assert {world.history().state(t) for t in world.history().trials} <= {"COMPLETE", "PRUNED"}
     assert list(replay(world.study, entries(world))) == []
+
+
+def test_a_tick_that_finishes_the_study_settles_what_is_open_too() -> None:
+    world = World("last-tick", a_study(limits=Limits(trials=6, target=0.5)))
+    coordinator, worker = world.coordinator(one_shot=True), HandWorker(world, "w-a")
+    worker.beat()
+    coordinator.tick()
+    measured, running = list(coordinator.history.open)[:2]
+    worker.claim(running)
+    worker.claim(measured)
+    worker.done(measured, {1: 0.1})
+    ticked = world.coordinator(one_shot=True).tick()
+    assert ticked.closed, "workers end when the board says finished: then nobody may be left to tick again"
+    assert read_chain(world.store, running)[-1].kind is LinkKind.STOP
+    assert world.board().finished is not None
+
+
+def test_a_stop_that_loses_to_its_holders_link_is_written_behind_it() -> None:
+    world = World("stop-loses")
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-a")
+    coordinator.tick()
+    running = next(iter(coordinator.history.open))
+    worker.claim(running)
+    append_user_entry(coordinator.log, lambda _: (Finish(reason="user"),), never)
+    world.store = JustBefore(world.store, link_key(LinkId(running, 2)), lambda: worker.release(running))
+    late = world.coordinator()
+    assert late.tick().closed
+    assert [link.kind for link in read_chain(world.store, running)][1:] == [LinkKind.RELEASE, LinkKind.STOP]
 
 
 def test_a_stopped_trial_is_stopped_in_its_chain_and_not_issued_again() -> None:
