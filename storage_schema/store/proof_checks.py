@@ -77,7 +77,8 @@ def missing_object(bench: Bench) -> Finding:
     except AccessDenied as denied:
         return Verdict.REFUSED, (
             f"a missing object is answered like a forbidden one ({denied}); grant s3:ListBucket on the bucket, "
-            "so that 'absent' can be told apart"
+            "so that 'absent' can be told apart (hpo-pipe submit policy prints how; --list-whole-bucket, if it is "
+            "granted for the study's prefix already)"
         )
     if found is not None:
         return Verdict.REFUSED, "an object that nobody wrote was read"

@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
-from storage_schema.errors import HpoPipeError, ProtocolViolation, StoreRefused, StoreUnavailable
+from storage_schema.errors import HpoPipeError, ProtocolViolation, StoreRefused, StoreUnavailable, UserError
 from storage_schema.store.check import Check
 from storage_schema.store.key_rules import checked_key, checked_prefix, is_key
 from storage_schema.store.protocol import Blob, Created, Stat, Unchanged
@@ -164,7 +164,14 @@ def _connected() -> S3FileSystem:
         },
     )
     files.retries = 1
-    model = files.s3.meta.service_model.operation_model("PutObject")
+    try:
+        client = files.s3
+    except ValueError:  # botocore's own words hold the endpoint, and that may hold a password
+        raise UserError(
+            "the S3 endpoint of the environment or the profile (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL) is no URL, "
+            "as in http://host:9000"
+        ) from None
+    model = client.meta.service_model.operation_model("PutObject")
     if "IfNoneMatch" not in model.input_shape.members:
         raise StoreRefused("the installed botocore cannot send If-None-Match: install botocore 1.36 or newer")
     return files

@@ -19,9 +19,10 @@ def bucket_and_prefix(url: str) -> tuple[str, str]:
     """
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     if not url.startswith("s3://") or not _BUCKET.fullmatch(bucket):
-        raise UserError(
-            f"study URL {redacted(url)!r}: {bucket[:80]!r} is no bucket name, as in s3://bucket/prefix"
-        )
+        shown = (
+            redacted(url) if ":" in bucket else f"{redacted(url)!r}: {bucket[:80]!r}"
+        )  # a key with a slash in it
+        raise UserError(f"study URL {shown} is no bucket name, as in s3://bucket/prefix")
     if bucket.endswith("--x-s3"):
         raise UserError(
             f"study URL {url!r}: directory buckets (S3 Express) do not list in order; use another bucket"
