@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from hpo_pipe.coordinator.log import read_study
+from hpo_pipe.coordinator.steady import Steady
 from hpo_pipe.coordinator.tick import Coordinator, Ticked
 from hpo_pipe.coordinator.world import MOST_PAUSE_S, Gather, Say, World, in_order
 from storage_schema.clock import Clock, SystemClock
@@ -73,7 +74,7 @@ def coordinate(
     tick_s: float | None = None,
 ) -> int:
     """Do what :func:`run_coordinator` does, in a given world; setting `ended` lets it end after the tick under way."""
-    store = world.store
+    store = Steady(world.store, world.clock, world.rng)
     patience = Patience(world.clock, world.rng, say=world.say, give_up=ended.is_set, most_s=MOST_PAUSE_S)
     try:
         study = read_study(store) if once else patience.through(lambda: read_study(store))
