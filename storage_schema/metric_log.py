@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from storage_schema.errors import DamagedRecord
 from storage_schema.keys import MAX_RESOURCE
+from storage_schema.parquet_bounds import THRIFT_LIMITS, check_unpacked
 from storage_schema.records import Curve, SegmentRef
 
 MAX_SEGMENT_BYTES = 64 * 1024 * 1024
@@ -40,11 +41,10 @@ _ALLOWED = {
     "value": (pa.float64(),),
     "at": (pa.float64(),),
 }
-_READ_OPTIONS = {
-    "read_dictionary": ["metric"],
-    "thrift_string_size_limit": 1 << 20,
-    "thrift_container_size_limit": 1 << 20,
-}
+MAX_NAMES = 10_000
+"""Different metrics in a segment."""
+MAX_NAME_CHARACTERS = 200
+_READ_OPTIONS = {"read_dictionary": ["metric"], **THRIFT_LIMITS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ def read_segment(data: bytes, key: str) -> pa.Table:
     try:
         file = pq.ParquetFile(pa.BufferReader(data), **_READ_OPTIONS)
         _check_shape(file, key)
+        check_unpacked(file.metadata, data, max_rows=MAX_SEGMENT_ROWS, max_bytes=MAX_UNPACKED_BYTES)
         table = file.read(use_threads=False)
         table.validate(full=True)  # also that names are UTF-8, which is not checked on reading
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError) as error:
@@ -218,20 +219,27 @@ def _extremes(curve: Curve) -> set[int]:
 
 
 def _check_shape(file: pq.ParquetFile, key: str) -> None:
-    if file.metadata.num_rows > MAX_SEGMENT_ROWS:
-        raise DamagedRecord(key, f"{file.metadata.num_rows} rows, more than {MAX_SEGMENT_ROWS}")
-    groups = (file.metadata.row_group(place) for place in range(file.metadata.num_row_groups))
-    unpacked = sum(group.total_byte_size for group in groups)
-    if unpacked > MAX_UNPACKED_BYTES:
-        raise DamagedRecord(key, f"{unpacked} bytes unpacked, more than {MAX_UNPACKED_BYTES}")
     found = {field.name: field.type for field in file.schema_arrow}
     if list(found) != list(_ALLOWED) or any(found[name] not in _ALLOWED[name] for name in found):
         raise DamagedRecord(key, f"columns are {str(found)[:200]}, expected {', '.join(_ALLOWED)}")
 
 
+def _names(chunk: pa.DictionaryArray, key: str) -> list[str]:
+    if len(chunk.dictionary) > MAX_NAMES:
+        raise DamagedRecord(key, f"{len(chunk.dictionary)} metrics, more than {MAX_NAMES}")
+    names: list[str] = chunk.dictionary.to_pylist()
+    return names
+
+
 def _check_rows(table: pa.Table, key: str) -> None:
     if any(column.null_count for column in table.columns):
         raise DamagedRecord(key, "a value is null")
+    names = {name for chunk in table.column("metric").chunks for name in _names(chunk, key)}
+    if len(names) > MAX_NAMES or not all(
+        0 < len(n) <= MAX_NAME_CHARACTERS and n.isprintable() for n in names
+    ):
+        allowed = f"at most {MAX_NAMES} of 1 to {MAX_NAME_CHARACTERS} printable characters"
+        raise DamagedRecord(key, f"{len(names)} metrics, or one of a bad name; allowed are {allowed}")
     resource = table.column("resource").to_numpy()
     if len(resource) and not 0 <= resource.min() <= resource.max() <= MAX_RESOURCE:
         raise DamagedRecord(key, f"a resource is outside 0 to {MAX_RESOURCE}")

@@ -29,6 +29,7 @@ class BoardReader:
         self._read_at: float | None = None
         self._dropped: set[tuple[SpecId, int]] = set()
         self._finish_seen: int | None = None
+        self._told = ""
 
     @property
     def paused(self) -> bool:
@@ -43,12 +44,19 @@ class BoardReader:
                 return
             self._reading = True
         try:
-            found = self._world.store.get(BOARD, unless=self._version)
+            found = self._found()
             if not isinstance(found, Unchanged):
                 self._take(found)
             self._read_at = now
         finally:
             self._reading = False
+
+    def _found(self) -> Blob | Unchanged | None:
+        try:
+            return self._world.store.get(BOARD, unless=self._version)
+        except DamagedRecord as error:  # in a folder: a link, a FIFO, or something of any size in its place
+            self._tell(error)
+            return None
 
     def pick(self, here: Collection[int], rng: random.Random) -> OpenSpec | None:
         """Take a candidate out: at random within the best priority, one of the trials in `here` before others.
@@ -98,6 +106,11 @@ class BoardReader:
         newer = self._world.store.get(log_key(self._board.head + 1))
         return self._finish_seen == entry and not isinstance(newer, Blob)
 
+    def _tell(self, error: DamagedRecord) -> None:
+        if str(error) != self._told:
+            self._told = str(error)
+            self._world.say(f"the board is not readable and is not used: {error}")
+
     def _lines(self) -> list[OpenSpec]:
         if self._board is None:
             return []
@@ -115,7 +128,7 @@ class BoardReader:
             try:
                 board = Board.from_bytes(blob.data)
             except DamagedRecord as error:
-                self._world.say(f"the board is not readable and is not used: {error}")
+                self._tell(error)
         with self._lock:
             version = None if blob is None else blob.version
             if version != self._version:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from storage_schema.codec import sha256
+from storage_schema.errors import DamagedRecord
 from storage_schema.keys import CheckpointId, checkpoint_file_key, parse_manifest_key
 from storage_schema.records import CheckpointFile
 from storage_schema.store import Blob, Store
@@ -52,7 +53,10 @@ def _is_here(folder: Path, file: CheckpointFile) -> bool:
 
 def _fetch(store: Store, id: CheckpointId, file: CheckpointFile, into: Path) -> str:
     key = checkpoint_file_key(id, file.name)
-    found = store.get(key)
+    try:
+        found = store.get(key)
+    except DamagedRecord as error:
+        return str(error)
     if not isinstance(found, Blob):
         return f"{key} is missing"
     if len(found.data) != file.size or sha256(found.data) != file.sha256:

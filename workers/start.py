@@ -80,11 +80,11 @@ def resource_top(study: Study, issue: Issue) -> int:
 
 def read_manifest(store: Store, key: str, say: Callable[[str], None]) -> tuple[Manifest, str] | None:
     """Return a manifest and its sha256, or None (with a word about it) where there is none that can be read."""
-    found = store.get(key)
-    if not isinstance(found, Blob):
-        say(f"passing over a checkpoint: {key} is missing")
-        return None
     try:
+        found = store.get(key)
+        if not isinstance(found, Blob):
+            say(f"passing over a checkpoint: {key} is missing")
+            return None
         return Manifest.from_bytes(found.data, key), sha256(found.data)
     except DamagedRecord as error:
         say(f"passing over a checkpoint: {error}")

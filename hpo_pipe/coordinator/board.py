@@ -69,11 +69,11 @@ class BoardWriter:
 
     def _overwritten(self, board: Board) -> bool:
         """Tell whether another coordinator has put up an older board (it may have slept in between)."""
-        blob = self._store.get(BOARD, unless=self._version)
-        if not isinstance(blob, Blob):
-            return blob is None
-        self._version = blob.version
         try:
+            blob = self._store.get(BOARD, unless=self._version)
+            if not isinstance(blob, Blob):
+                return blob is None
+            self._version = blob.version
             stored = Board.from_bytes(blob.data)
         except DamagedRecord:
             return True

@@ -43,12 +43,11 @@ class Log:
         before = self.history.head
         if self._cold:
             self._packs.look()
-            for run in self._packs.runs(self.history.head + 1):
-                for data in run:
-                    self._fold(data)
+            for entry, data in self._packs.entries(self.history.head + 1):
+                self._fold(entry, data)
             self._cold = False
         while isinstance(blob := self._store.get(log_key(self.history.head + 1)), Blob):
-            self._fold(blob.data)
+            self._read_in(blob.data)
         return self.history.head - before
 
     def append(self, entry: Entry, wait: Wait) -> bool:
@@ -57,7 +56,7 @@ class Log:
         Losing is an answer: the caller looks at the new history and decides anew.
         """
         settled = create_settled(self._store, log_key(entry.entry), entry.to_bytes(), wait=wait)
-        self._fold(settled.data)
+        self._read_in(settled.data)
         return settled.mine
 
     def pack(self) -> None:
@@ -67,8 +66,8 @@ class Log:
         if start is None or end <= self._packs.newest:
             return
         entries: list[bytes] = []
-        for run in self._packs.runs(start, until=end):
-            entries += run
+        for _, data in self._packs.entries(start, until=end):
+            entries.append(data)
         while start + len(entries) <= end:
             entries.append(self._read(start + len(entries)))
         self._packs.write(end, entries)
@@ -82,9 +81,11 @@ class Log:
             raise DamagedRecord(log_key(number), "is missing, though a later entry exists")
         return blob.data
 
-    def _fold(self, data: bytes) -> None:
-        number = self.history.head + 1
-        self.history.fold(Entry.from_bytes(data, number))
+    def _read_in(self, data: bytes) -> None:
+        self._fold(Entry.from_bytes(data, self.history.head + 1), data)
+
+    def _fold(self, entry: Entry, data: bytes) -> None:
+        self.history.fold(entry)
         self._unpacked.append(data)
         if len(self._unpacked) > 2 * PACK_ENTRIES:
             del self._unpacked[:PACK_ENTRIES]

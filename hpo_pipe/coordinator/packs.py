@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 
 from storage_schema.errors import DamagedRecord
 from storage_schema.keys import SNAPSHOTS, parse_snapshot_key, snapshot_key
+from storage_schema.parquet_bounds import THRIFT_LIMITS, check_unpacked
+from storage_schema.records import Entry
 from storage_schema.store import Blob, Store
 
 PACK_ENTRIES = 64
@@ -47,15 +49,15 @@ def decode_pack(data: bytes, end: int) -> list[bytes]:
     """
     key, first = snapshot_key(end), pack_start(end)
     try:
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
-        if size > MAX_PACK_BYTES or file.schema_arrow != _SCHEMA:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True, **THRIFT_LIMITS)
+        if first is None or file.schema_arrow != _SCHEMA:
             raise DamagedRecord(key, "not a pack of log entries")
-        table = file.read()
-    except (pa.ArrowException, OSError) as error:
-        raise DamagedRecord(key, f"not Parquet: {error}") from None
+        check_unpacked(file.metadata, data, max_rows=end + 1 - first, max_bytes=MAX_PACK_BYTES)
+        table = file.read(use_threads=False)
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError) as error:
+        raise DamagedRecord(key, f"not Parquet: {str(error)[:200]}") from None
     numbers, entries = table.column("entry").to_pylist(), table.column("data")
-    if first is None or numbers != list(range(first, end + 1)) or entries.null_count:
+    if numbers != list(range(first, end + 1)) or entries.null_count:
         raise DamagedRecord(key, f"expected the entries {first} to {end}")
     return [bytes(item) for item in entries.to_pylist()]
 
@@ -76,12 +78,23 @@ class Packs:
             if end is not None:
                 self._know(end)
 
+    def entries(self, first: int, until: int | None = None) -> Iterator[tuple[Entry, bytes]]:
+        """Yield the entries from `first` on, with their bytes, as far as packs reach (and not past `until`).
+
+        It ends before an entry that cannot be read: the log itself may be sound where its copy is not.
+        """
+        for run in self.runs(first, until):
+            for data in run:
+                try:
+                    entry = Entry.from_bytes(data, first)
+                except DamagedRecord:
+                    return
+                yield entry, data
+                first += 1
+
     def runs(self, first: int, until: int | None = None) -> Iterator[list[bytes]]:
-        """Yield runs of entries from `first` on, pack by pack, as far as packs reach (and not past `until`)."""
-        while True:
-            run = self._longest(first, until)
-            if run is None:
-                return
+        """Yield runs of entries' bytes from `first` on, pack by pack, as they are."""
+        while (run := self._longest(first, until)) is not None:
             yield run
             first += len(run)
 
@@ -102,10 +115,10 @@ class Packs:
         for end in sorted(self._by_start.get(first, ()), reverse=True):
             if until is not None and end > until:
                 continue
-            blob = self._store.get(snapshot_key(end))
-            if isinstance(blob, Blob):
-                try:
+            try:
+                blob = self._store.get(snapshot_key(end))
+                if isinstance(blob, Blob):
                     return decode_pack(blob.data, end)
-                except DamagedRecord:
-                    continue  # a cache: a smaller pack, or the entries themselves, say the same
+            except DamagedRecord:
+                continue  # a cache: a smaller pack, or the entries themselves, say the same
         return None

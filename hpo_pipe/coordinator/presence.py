@@ -160,10 +160,10 @@ class Presence:
 
         S3 lists milliseconds and reads whole seconds, and a comparison of the two would look like a change.
         """
-        blob = self._store.get(worker_key(worker))
-        if not isinstance(blob, Blob):
-            return set()
         try:
+            blob = self._store.get(worker_key(worker))
+            if not isinstance(blob, Blob):
+                return set()
             beat = Heartbeat.from_bytes(blob.data, worker)
         except DamagedRecord:
             beat = None

@@ -65,11 +65,10 @@ def read_entries(store: Store, first: int, head: int) -> Iterator[Entry]:
     packs = Packs(store)
     packs.look()
     place = first // PACK_ENTRIES * PACK_ENTRIES
-    for run in packs.runs(place, until=head):
-        for data in run:
-            if place >= first:
-                yield Entry.from_bytes(data, place)
-            place += 1
+    for entry, _ in packs.entries(place, until=head):
+        if place >= first:
+            yield entry
+        place += 1
     with ThreadPoolExecutor(READERS) as pool:
         rest = range(max(place, first), head + 1)
         for number, blob in zip(rest, pool.map(lambda n: store.get(log_key(n)), rest), strict=True):

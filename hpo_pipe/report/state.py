@@ -117,8 +117,8 @@ class StudyWatch:
         return tuple(found)
 
     def _read(self, key: str, worker: str) -> Heartbeat | None:
-        blob = self.store.get(key)
         try:
+            blob = self.store.get(key)
             return Heartbeat.from_bytes(blob.data, worker) if isinstance(blob, Blob) else None
         except DamagedRecord:
             return None  # a hint: unreadable counts as not there

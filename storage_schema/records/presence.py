@@ -142,7 +142,7 @@ class Board:
         """Read the record; raises DamagedRecord, which readers of hints take as "not there"."""
         f = opened(data, BOARD, ("board",))
         return cls(
-            head=f.integer("head", -1, MAX_ENTRY),
+            head=f.integer("head", -1, MAX_ENTRY - 1),
             open=tuple(_open_spec(line) for line in f.array("open", MAX_OPEN)),
             paused=f.flag("paused", False),
             finished=f.optional("finished", lambda name: f.integer(name, 0, MAX_ENTRY)),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hpo_pipe.coordinator.packs import PACK_ENTRIES, Packs, decode_pack, encode_pack, pack_start
 from storage_schema.errors import DamagedRecord
 from storage_schema.keys import snapshot_key
+from storage_schema.records import Entry
 from storage_schema.store import open_store
 
 
@@ -66,6 +67,18 @@ def test_a_damaged_pack_is_ignored_in_favour_of_smaller_ones() -> None:
     again.look()
     runs = list(again.runs(0))
     assert [len(run) // PACK_ENTRIES for run in runs] == [2, 1]
+
+
+def test_entries_end_before_one_that_cannot_be_read() -> None:
+    """The log itself may be sound where its copy is not: readers go on with it, one entry at a time."""
+    packs = Packs(open_store("memory://packs-entry"))
+    records = [
+        Entry(entry=n, token="t", author="user", facts=None, decisions=()).to_bytes() for n in range(64)
+    ]
+    packs.write(63, [*records[:40], records[40].replace(b'"t"', b'"u"'), *records[41:]])
+    found = list(packs.entries(0))
+    assert [entry.entry for entry, _ in found] == list(range(40))
+    assert [data for _, data in found] == records[:40]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ ROWS = st.lists(
     st.builds(
         Row,
         resource=st.integers(0, 30),
-        metric=st.sampled_from(["loss", "acc", "é\n"]),
+        metric=st.sampled_from(["loss", "acc", "é ü"]),
         value=st.floats(allow_nan=True, allow_infinity=True),
         at=st.floats(0, 1e10),
     ),
