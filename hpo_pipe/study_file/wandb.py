@@ -137,7 +137,9 @@ def _metric(raw: Mapping[str, Json], sweep: _Sweep, _: dict[str, Json]) -> dict[
 
 
 def _parameters(raw: Mapping[str, Json], sweep: _Sweep, _: dict[str, Json]) -> dict[str, Json]:
-    return {"parameters": read_parameters(raw.get("parameters"), sweep.where)}
+    read, notes = read_parameters(raw.get("parameters"), sweep.where)
+    sweep.notes += notes
+    return {"parameters": read}
 
 
 def _early_terminate(raw: Mapping[str, Json], sweep: _Sweep, tables: dict[str, Json]) -> dict[str, Json]:

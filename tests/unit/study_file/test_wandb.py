@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from hpo_pipe.study_file import default_timing, read_study_file, read_study_mapping
 from storage_schema.errors import StudyFileError
@@ -154,9 +158,77 @@ def test_a_program_that_prints_its_metric_needs_one_line_more(tmp_path):
     assert LOGGED not in draft.notes
 
 
+PRIORS = """
+program: train.py
+method: random
+metric: {name: acc}
+parameters:
+  gain: {distribution: normal, mu: 3, sigma: 0.5}
+  lr: {distribution: log_normal, mu: -7, sigma: 1}
+  width: {distribution: q_normal, mu: 100, sigma: 20, q: 8}
+  decay: {distribution: q_log_normal, mu: 3, sigma: 0.5, q: 1}
+  small: {distribution: inv_log_uniform, min: 2, max: 5}
+  other: {distribution: inv_log_uniform_values, min: 1e-3, max: 1}
+  act: {values: [relu, tanh, gelu], probabilities: [0.7, 0.3, 0]}
+  opt:
+    parameters:
+      name: {value: sgd}
+      inner:
+        parameters:
+          momentum: {min: 0.5, max: 0.9}
+"""
+
+
+def test_normal_distributions_nested_parameters_and_probabilities(tmp_path):
+    draft = read(tmp_path, PRIORS)
+    approx = pytest.approx
+    assert draft.space.to_json() == [
+        {"name": "gain", "type": "float", "min": 1.0, "max": 5.0, "prior": {"value": 3.0, "confidence": 0.875}},
+        {"name": "lr", "type": "float", "min": approx(1.67e-5, rel=1e-3), "max": approx(0.0498, rel=1e-3),
+         "log": True, "prior": {"value": approx(math.exp(-7)), "confidence": 0.875}},
+        {"name": "width", "type": "int", "min": 24, "max": 176, "step": 8,
+         "prior": {"value": 104, "confidence": 0.875}},
+        {"name": "decay", "type": "int", "min": 3, "max": 148, "log": True,
+         "prior": {"value": 20, "confidence": approx(1 - 0.5 / math.log(148.5 / 2.5), abs=1e-6)}},
+        {"name": "small", "type": "float", "min": approx(math.exp(-5)), "max": approx(math.exp(-2)), "log": True},
+        {"name": "other", "type": "float", "min": 1e-3, "max": 1.0, "log": True},
+        {"name": "act", "type": "categorical", "values": ["relu", "tanh"], "probabilities": [0.7, 0.3]},
+        {"name": "opt.name", "type": "constant", "value": "sgd"},
+        {"name": "opt.inner.momentum", "type": "float", "min": 0.5, "max": 0.9},
+    ]  # fmt: skip
+    assert draft.notes[1:-1] == (
+        "nested parameters are named by their path, as in --opt.name=...",
+        "parameters.gain: normal: cut off at 4 sigma",
+        "parameters.lr: log_normal: cut off at 4 sigma",
+        "parameters.width: normal: cut off at 4 sigma, and centred on 104",
+        "parameters.decay: log_normal: cut off at 4 sigma, and centred on 20",
+        "parameters.act: values of probability 0 are left out: 'gelu'",
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "distribution"),
+    [
+        ("{distribution: normal, mu: 3, sigma: 0.5}", stats.norm(3, 0.5)),
+        ("{distribution: log_normal, mu: -7, sigma: 1}", stats.lognorm(1, scale=math.exp(-7))),
+        ("{distribution: inv_log_uniform, min: 2, max: 5}", stats.loguniform(math.exp(-5), math.exp(-2))),
+        ("{distribution: q_normal, mu: 100, sigma: 20, q: 0.1}", stats.norm(100, 20)),
+        ("{distribution: q_log_normal, mu: 3, sigma: 0.5, q: 0.01}", stats.lognorm(0.5, scale=math.exp(3))),
+    ],
+)
+def test_draws_have_the_distribution_that_wandb_draws_from(tmp_path, table, distribution):
+    space = read(
+        tmp_path, f"program: t.py\nmethod: random\nmetric: {{name: acc}}\nparameters: {{x: {table}}}\n"
+    ).space
+    uniform = np.random.Generator(np.random.PCG64(3)).random((2000, 1))
+    drawn = [space.decode(point)["x"] for point in space.from_prior(uniform)]
+    assert stats.kstest(drawn, distribution.cdf).pvalue > 0.01
+
+
 DISTRIBUTION_NAMES = (
-    "constant, categorical, int_uniform, uniform, q_uniform, log_uniform, log_uniform_values, q_log_uniform, "
-    "q_log_uniform_values"
+    "constant, categorical, categorical_w_probabilities, int_uniform, uniform, q_uniform, log_uniform, "
+    "log_uniform_values, inv_log_uniform, inv_log_uniform_values, q_log_uniform, q_log_uniform_values, normal, "
+    "q_normal, log_normal, q_log_normal"
 )
 
 
@@ -168,8 +240,14 @@ DISTRIBUTION_NAMES = (
         ("min: 0.0001", "minimum: 0", "parameters.learning_rate.minimum is not known (did you mean 'min'?), "
          "allowed: value, values, probabilities, min, max, q, mu, sigma, distribution, parameters"),
         ("min: 0.0001\n", "\n", "parameters.learning_rate has none of value, values, or min and max"),
-        ("min: 0.0001", "distribution: normal\n    mu: 0",
-         f"parameters.learning_rate.distribution is 'normal', expected one of {DISTRIBUTION_NAMES}"),
+        ("min: 0.0001", "distribution: beta\n    mu: 0",
+         f"parameters.learning_rate.distribution is 'beta', expected one of {DISTRIBUTION_NAMES}"),
+        ("min: 0.0001", "distribution: normal\n    sigma: -1",
+         "parameters.learning_rate.sigma is -1, expected a number greater than 0"),
+        ("min: 0.0001", "distribution: normal\n    mu: x",
+         "parameters.learning_rate.mu is 'x', expected a number"),
+        ("min: 0.0001", "distribution: log_normal\n    mu: 999", "parameters.learning_rate: mu and sigma are "
+         "those of the natural logarithm, and these are too large"),
         ("min: 0.0001", "distribution: unifrom",
          f"parameters.learning_rate.distribution is 'unifrom', expected one of {DISTRIBUTION_NAMES} "
          "(did you mean 'uniform'?)"),
@@ -182,10 +260,12 @@ DISTRIBUTION_NAMES = (
          "parameters.learning_rate: no multiple of q (3) lies between min and max"),
         ("min: 0.0001", "min: 800\n    distribution: log_uniform", "parameters.learning_rate: min and max are "
          "natural logarithms in log_uniform; log_uniform_values takes the values"),
-        ("  optimizer:", "  nested:\n    parameters: {a: {value: 1}}\n  optimizer:",
-         "parameters.nested.parameters: nested parameters are not part of this version of hpo-pipe"),
-        ("values: [", "probabilities: [0.1, 0.9]\n    values: [",
-         "parameters.optimizer.probabilities: probabilities of values are not part of this version of hpo-pipe"),
+        ("  optimizer:", "  nested:\n    parameters: {a: {value: 1}}\n    value: 3\n  optimizer:",
+         "parameters.nested.parameters is a table, expected a table of parameters, and nothing beside it"),
+        ("  optimizer:", "  a.b: {value: 1}\n  a:\n    parameters: {b: {value: 1}}\n  optimizer:",
+         "parameters.a.parameters.b is there twice, expected different names"),
+        ("values: [", "probabilities: [0.1]\n    values: [",
+         "parameters.optimizer.probabilities is [0.1], expected 2 numbers greater than 0, one for each value"),
         ("program: train.py\n", "", "program is missing, and command uses ${program}"),
         ("program: train.py", "program: train.py\ncommand: ['${progam}']",
          "command is '${progam}', expected one of interpreter, env, program, args, args_no_hyphens, args_json, "
