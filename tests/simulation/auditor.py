@@ -1,0 +1,221 @@
+"""The auditor sits behind the true store and checks every landing against what the protocol promises.
+
+It keeps its own books (the fold of the log, the chains, the digests of all data), never the product's caches, and
+looks only at what landed, so that no order of requests and answers can fool it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from storage_schema.codec import sha256
+from storage_schema.errors import DamagedRecord
+from storage_schema.keys import (
+    BOARD,
+    CHECKPOINTS,
+    STUDY,
+    LinkId,
+    parse_link_key,
+    parse_log_key,
+    parse_manifest_key,
+    parse_segment_key,
+    parse_worker_key,
+)
+from storage_schema.records import Board, Finish, Heartbeat, LinkKind, Study
+from storage_schema.store import Blob, Created
+from storage_schema.trial_env import TrialFile
+from tests.e2e.slow_training import state_after
+from tests.simulation.chain_book import ChainBook
+from tests.simulation.data_book import DataBook
+from tests.simulation.log_book import LogBook
+
+if TYPE_CHECKING:
+    from tests.simulation.processes import Actor
+    from tests.simulation.store import Call
+
+ONCE = ("log/", "chain/", STUDY)
+
+
+class Auditor:
+    """Checks everything as it happens; `fail` is told what is wrong."""
+
+    def __init__(self, study: Study, *, faithful: bool, fail: Callable[[str], None]) -> None:
+        """Open the books.
+
+        Args:
+            study: what is searched.
+            faithful: whether listings and clocks are good, so that nobody alive may be fenced.
+            fail: takes the words for what is wrong.
+        """
+        self._fail = fail
+        self.faithful = faithful
+        self._owners: dict[str, Actor] = {}
+        self._beats: dict[str, int] = {}
+        self.signs: dict[LinkId, float] = {}
+        """When a sign of life of an attempt last landed."""
+        self.data = DataBook(fail)
+        self.log = LogBook(study, self.data, fail)
+        self.chains = ChainBook(study, self.log, self.data, fail)
+        self.log.chains = self.chains
+        self.attempts = 0
+
+    # what happens in the store
+
+    def landed(self, call: Call, before: Blob | None, answer: object, now: float) -> None:
+        """Take note that a request has reached the true store."""
+        verb, key = call.verb, call.key
+        if verb in ("get", "list"):
+            return
+        once = key.startswith(ONCE)
+        if once and verb != "create":
+            self._fail(f"{key} was {verb}d by {call.actor.name}: it is written once")
+        elif verb == "delete":
+            self._deleted(call)
+        elif before is None:
+            self._new(call, now)
+        elif verb == "create" and answer is Created.CREATED:
+            self._fail(f"{key} stands already, and a create of {call.actor.name} was answered 'created'")
+        elif verb == "replace":
+            self._replaced(call, before, now)
+
+    def _new(self, call: Call, now: float) -> None:
+        key = call.key
+        if (number := parse_log_key(key)) is not None:
+            self._guarded(key, lambda: self.log.landed(number, call.data))
+        elif (link := parse_link_key(key)) is not None:
+            self._guarded(key, lambda: self._link(link, call, now))
+        elif key.startswith(("metrics/", CHECKPOINTS)):
+            self._guarded(key, lambda: self._file(call))
+        else:
+            self._replaced(call, None, now)
+
+    def _guarded(self, key: str, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except DamagedRecord as error:
+            self._fail(f"what was written cannot be read: {error}")
+
+    def _link(self, id: LinkId, call: Call, now: float) -> None:
+        link = self.chains.landed(id, call.data, call.actor)
+        if link is None:
+            return
+        if link.kind is LinkKind.CLAIM:
+            self.attempts += 1
+            self.signs[id] = now
+            self._owned(link.author, call.actor)
+        elif link.kind is LinkKind.FENCE and self.faithful:
+            self._fenced(LinkId(id.spec, id.link - 1), call)
+        elif link.kind in (LinkKind.DONE, LinkKind.FAIL, LinkKind.RELEASE):
+            self._owned(link.author, call.actor)
+
+    def _fenced(self, attempt: LinkId, call: Call) -> None:
+        """Check that nobody was fenced who gave a sign of life within a lease before the author's last look."""
+        since = call.listing_began - self.log.study.timing.lease_s
+        if self.signs[attempt] > since and self.signs[attempt] <= call.listing_began:
+            self._fail(
+                f"attempt {attempt.link} of {attempt.spec} was fenced by {call.actor.name}, which began to list the "
+                f"workers at {call.listing_began:.3f}; it had given a sign of life at {self.signs[attempt]:.3f}"
+            )
+
+    def _file(self, call: Call) -> None:
+        key, actor = call.key, call.actor
+        segment, manifest = parse_segment_key(key), parse_manifest_key(key)
+        attempt = None
+        if segment is not None:
+            attempt = LinkId(segment.spec, segment.attempt)
+        elif manifest is not None:
+            attempt = LinkId(manifest.spec, manifest.attempt)
+        if attempt is not None and self.chains.holder(attempt) is not actor:
+            self._fail(f"{key} was written by {actor.name}, which never held this attempt")
+        self.data.written(key, call.data)
+        if manifest is not None:
+            self.data.committed(manifest, call.data, self.chains.issue(manifest.spec))
+
+    def _replaced(self, call: Call, before: Blob | None, now: float) -> None:
+        key = call.key
+        if key.startswith(("metrics/", CHECKPOINTS)):
+            if before is not None and before.data != call.data:
+                self._fail(f"{key} was replaced by other bytes")
+        elif (worker := parse_worker_key(key)) is not None:
+            beat = Heartbeat.from_bytes(call.data, worker)
+            for held in beat.holding:
+                attempt = LinkId(held.spec, held.attempt)
+                if now > self.signs.get(attempt, -1.0):
+                    self.signs[attempt] = now
+
+    def _deleted(self, call: Call) -> None:
+        if call.key.startswith(CHECKPOINTS):
+            words = self.chains.needs(call.key)
+            if words:
+                self._fail(f"{call.key} was deleted by {call.actor.name}, and {words}")
+            self.data.deleted(call.key)
+        elif call.key.startswith("metrics/"):
+            self._fail(f"{call.key} was deleted by {call.actor.name}: segments stay")
+
+    # what processes say and do
+
+    def sent(self, call: Call) -> None:
+        """Check a hint when it is sent: it may land late, but it must never have been wrong."""
+        if (worker := parse_worker_key(call.key)) is not None:
+            self._guarded(call.key, lambda: self._heartbeat(worker, call))
+        elif call.key == BOARD:
+            self._guarded(call.key, lambda: self._board(call))
+
+    def _heartbeat(self, worker: str, call: Call) -> None:
+        beat, actor = Heartbeat.from_bytes(call.data, worker), call.actor
+        self._owned(worker, actor)
+        if beat.beat <= self._beats.get(worker, 0):
+            self._fail(f"{worker} wrote beat {beat.beat} after {self._beats[worker]}")
+        self._beats[worker] = beat.beat
+        if beat.role != ("worker" if actor.kind == "worker" else "coordinator") or beat.slots > actor.slots:
+            self._fail(f"the heartbeat of {actor.name} is wrong: {beat}")
+        if len(beat.holding) > actor.slots:
+            self._fail(f"{actor.name} holds {len(beat.holding)} specs in {actor.slots} slots")
+        for held in beat.holding:
+            if self.chains.author(LinkId(held.spec, held.attempt)) != worker:
+                self._fail(
+                    f"{worker} says that it holds {held.spec} attempt {held.attempt}, which it never won"
+                )
+
+    def _board(self, call: Call) -> None:
+        board = Board.from_bytes(call.data)
+        if board.head >= len(self.log.entries):
+            self._fail(f"the board of {call.actor.name} is ahead of the log: {board.head}")
+            return
+        for line in board.open:
+            issue = self.chains.issue(line.spec)
+            ahead = line.next_link > len(self.chains.links(line.spec)) + 1
+            if issue is None or issue.trial != line.trial or ahead or line.spec.entry > board.head:
+                self._fail(f"the board of {call.actor.name} names what is not so: {line}")
+        if board.finished is not None:
+            entry = self.log.entries[board.finished]
+            if not any(isinstance(decision, Finish) for decision in entry.decisions):
+                self._fail(f"the board of {call.actor.name} says that entry {board.finished} ended the study")
+
+    def _owned(self, author: str, actor: Actor) -> None:
+        if self._owners.setdefault(author, actor) is not actor:
+            self._fail(f"{author} is the id of {self._owners[author].name} and of {actor.name}")
+
+    def trial_started(self, actor: Actor, file: TrialFile, epoch: int, state: float) -> None:
+        """Check where a trial starts, and that no worker runs more of them than it has slots."""
+        actor.trials += 1
+        if actor.trials > actor.slots:
+            self._fail(f"{actor.name} runs {actor.trials} trials in {actor.slots} slots")
+        if epoch != file.start or state != state_after(float(file.parameters["lr"]), epoch):
+            self._fail(f"trial {file.trial} was told to start at {file.start} and found {epoch}, {state}")
+        self.chains.started(actor, file)
+
+    def trial_ended(self, actor: Actor) -> None:
+        """Take note that a trial is gone."""
+        actor.trials -= 1
+
+    @property
+    def closed(self) -> bool:
+        """Whether the study has ended and every spec is settled."""
+        return self.log.history.closed
+
+
+def digest(data: bytes) -> str:
+    """Return a short digest for people."""
+    return sha256(data)[:8]
