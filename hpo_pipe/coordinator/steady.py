@@ -1,7 +1,8 @@
 """A store that is asked again at once when a request fails: a tick is many requests, and one that fails ends it.
 
 Of a store that refuses half of all requests ("503 SlowDown"), a tick of ten would get through once in a thousand.
-`create` is left alone: what its missing answer means is settled by reading back (PROTOCOL.md, 5.1).
+Only requests that read are repeated. What a missing answer to `create` means is settled by reading back
+(PROTOCOL.md, 5.1), and no two heartbeats or boards may have the same bytes (5.4).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ FIRST_PAUSE_S = 0.1
 
 
 class Steady:
-    """The five verbs of `store`; get, list, replace and delete are tried up to `TRIES` times."""
+    """The five verbs of `store`; get and list are tried up to `TRIES` times."""
 
     def __init__(self, store: Store, clock: Clock, rng: random.Random) -> None:
         self.url = store.url
@@ -43,12 +44,12 @@ class Steady:
         yield from self._tried(lambda: [*self._store.list(prefix, start_after)])
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write `key`, whether or not it exists."""
-        self._tried(lambda: self._store.replace(key, data))
+        """Write `key`, whether or not it exists; one try."""
+        self._store.replace(key, data)
 
     def delete(self, key: str) -> None:
-        """Remove `key`; no error where it is absent."""
-        self._tried(lambda: self._store.delete(key))
+        """Remove `key`; no error where it is absent; one try."""
+        self._store.delete(key)
 
     def _tried(self, request: Callable[[], T]) -> T:
         for tried in range(TRIES - 1):
