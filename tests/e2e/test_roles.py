@@ -359,3 +359,18 @@ def unused(place: Place, role: Role) -> set[tuple[str, str]]:
 
 def codes(fleet: Fleet) -> set[int | None]:
     return {process.returncode for process in fleet.processes.values()}
+
+
+def test_what_a_stolen_worker_key_can_do(place: Place) -> None:
+    """PROTOCOL.md, 12.3: it can lie about results and cost time; told as a test, so that the text stays true."""
+    s3, bucket = place.server.client(place.people[Role.WORKER]), place.server.bucket
+    for name in (
+        "chain/00000007/003.0002.json",
+        "metrics/00000007/003.0001.000001.parquet",
+        "checkpoints/00000000/x",
+    ):
+        s3.put_object(Bucket=bucket, Key=PREFIX + name, Body=b"forged", IfNoneMatch="*")
+    for body in (b"forged", b"again"):
+        s3.put_object(Bucket=bucket, Key=PREFIX + "workers/w-another-1-abcdef.json", Body=body)
+    s3.delete_object(Bucket=bucket, Key=PREFIX + "checkpoints/00000000/x")
+    assert set(place.server.stored().values()) == {b"forged", b"again"} and place.not_allowed() == []

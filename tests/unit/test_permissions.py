@@ -15,6 +15,7 @@ import pytest
 from storage_schema.store import open_store
 from storage_schema.store.check import Verdict
 from storage_schema.store.local_checks import check_owner
+from tests.attempts import Attempts, launcher
 from tests.waiting import wait_until
 from workers import withholding
 from workers.guard import Guard
@@ -162,8 +163,24 @@ def test_the_guardian_carries_no_secrets(monkeypatch: pytest.MonkeyPatch) -> Non
     assert process is not None
     try:
         shown = Path(f"/proc/{process.pid}/environ")
-        # Between fork and exec it is still a copy of us.
-        wait_until(lambda: b"0123456789abcdef" not in shown.read_bytes(), 5, "a plain environment")
-        assert b"PATH=" in shown.read_bytes()
+
+        # Between fork and exec it is still a copy of us, and then for a moment empty.
+        def plain() -> bool:
+            found = shown.read_bytes()
+            return b"PATH=" in found and b"0123456789abcdef" not in found
+
+        wait_until(plain, 10, "a plain environment")
     finally:
         guard.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_trial_has_no_file_of_its_workers_open(tmp_path: Path) -> None:
+    secret = tmp_path / "of the worker"
+    with secret.open("w") as ours:
+        os.set_inheritable(ours.fileno(), True)
+        attempts = Attempts(launcher(tmp_path, {}, command=("sh", "-c", "ls -l /proc/$$/fd")), tmp_path)
+        done = attempts.run()
+        attempts.close()
+    opened = [line.partition(" -> ")[2] for line in done.output.splitlines() if " -> " in line]
+    assert opened and all(name == "/dev/null" or name.startswith("pipe:") for name in opened), opened
