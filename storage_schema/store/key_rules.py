@@ -9,11 +9,32 @@ from storage_schema.errors import ProtocolViolation
 MAX_KEY_BYTES = 700
 """S3 allows 1024 for prefix and key together."""
 
+MAX_OBJECT_BYTES = 5 * 1024**3
+"""What one S3 PutObject takes."""
+_MIB = 1024 * 1024
+_MOST_BYTES = (
+    ("", ".json", 8 * _MIB),
+    ("metrics/", "", 64 * _MIB),
+    ("output/", "", 8 * _MIB),
+    ("snapshots/", "", 1024 * _MIB),
+)
+"""Records, segments, what attempts printed, packs: prefix and end of the key, and bytes."""
+_FILE_OF_CHECKPOINT = re.compile(r"checkpoints/[^/]+/[^/]+/files/")
+
 _PART = r"(?!\.+(?:/|$))[A-Za-z0-9._+=@-]{1,200}"
 _KEY = re.compile(rf"{_PART}(?:/{_PART})*")
 _PREFIX = re.compile(rf"(?:{_PART}/)*(?:[A-Za-z0-9._+=@-]{{1,200}})?")
 _ONE_PART = re.compile(_PART)
 _SCRATCH = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+
+
+def max_bytes(key: str) -> int:
+    """Return how large an object of this key may be: a reader holds it in memory, and anybody may have put it there."""
+    if not _FILE_OF_CHECKPOINT.match(key):
+        for prefix, suffix, most in _MOST_BYTES:
+            if key.startswith(prefix) and key.endswith(suffix):
+                return most
+    return MAX_OBJECT_BYTES
 
 
 def is_key(text: str) -> bool:

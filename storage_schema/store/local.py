@@ -24,7 +24,13 @@ from storage_schema.errors import (
     UserError,
 )
 from storage_schema.store.check import Check
-from storage_schema.store.key_rules import checked_key, checked_prefix, is_key_part, is_scratch_name
+from storage_schema.store.key_rules import (
+    checked_key,
+    checked_prefix,
+    is_key_part,
+    is_scratch_name,
+    max_bytes,
+)
 from storage_schema.store.local_checks import check_file_system, check_owner
 from storage_schema.store.local_folders import Folders, sync_folder
 from storage_schema.store.protocol import Blob, Created, Stat, Unchanged
@@ -51,8 +57,9 @@ class LocalStore:
         """Create `key` with all of `data` if it is absent; on disk when this returns."""
         folder, _, name = checked_key(key).rpartition("/")
         final = f"{self.root}/{key}"
-        if os.path.lexists(final):
-            return Created.EXISTS  # most losers learn it here, before they pay for a flush
+        if os.path.lexists(final):  # most losers learn it here, before they pay for a flush
+            _refuse_folder(key, final)
+            return Created.EXISTS
         temporary = self._temporary("create", folder, name, data, durable=True)
         try:
             created = self._publish(temporary, final)
@@ -99,6 +106,7 @@ class LocalStore:
             os.replace(temporary, f"{self.root}/{key}")
         except OSError as error:
             _unlink_quietly(temporary)
+            _refuse_folder(key, f"{self.root}/{key}")
             raise _unavailable("replace", f"{self.root}/{key}", error) from error
 
     def delete(self, key: str) -> None:
@@ -163,6 +171,8 @@ class LocalStore:
             version = _version(status)
             if version == unless:
                 return Unchanged.UNCHANGED
+            if status.st_size > max_bytes(key):
+                raise DamagedRecord(key, f"{status.st_size} bytes, more than {max_bytes(key)}")
             data = os.read(descriptor, status.st_size + 1)
             while len(data) < status.st_size:  # one read returns at most 2 GiB
                 more = os.read(descriptor, status.st_size + 1 - len(data))
@@ -200,6 +210,12 @@ def _root(url: str) -> str:
     if os.path.exists(root) and not os.path.isdir(root):
         raise UserError(f"study URL {url!r}: {root} is a file, and a study needs a folder")
     return root
+
+
+def _refuse_folder(key: str, path: str) -> None:
+    """Raise DamagedRecord where a folder has the object's name: it would neither exist nor be absent, for ever."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        raise DamagedRecord(key, f"{path} is a folder where a file should be")
 
 
 def _entries(folder: str) -> list[tuple[str, bool]]:

@@ -22,9 +22,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
-from storage_schema.errors import HpoPipeError, ProtocolViolation, StoreRefused, StoreUnavailable, UserError
+from storage_schema.errors import (
+    DamagedRecord,
+    HpoPipeError,
+    ProtocolViolation,
+    StoreRefused,
+    StoreUnavailable,
+    UserError,
+)
 from storage_schema.store.check import Check
-from storage_schema.store.key_rules import checked_key, checked_prefix, is_key
+from storage_schema.store.key_rules import MAX_OBJECT_BYTES, checked_key, checked_prefix, is_key, max_bytes
 from storage_schema.store.protocol import Blob, Created, Stat, Unchanged
 from storage_schema.store.s3_checks import check_bucket
 from storage_schema.store.s3_errors import credentials_are_stale, explained
@@ -67,7 +74,9 @@ class S3Store:
         """Return the object, None where it is absent, or UNCHANGED where its version equals `unless`."""
         condition = {"IfNoneMatch": unless} if unless is not None else {}
         try:
-            answer = self.ask("get_object", **self._where(key), **condition)
+            answer = self._ask("get_object", {**self._where(key), **condition}, max_bytes(key))
+        except _TooLarge as error:
+            raise DamagedRecord(key, str(error)) from None
         except _FAILURES as error:
             if _status(error) == 304:
                 return Unchanged.UNCHANGED
@@ -123,8 +132,11 @@ class S3Store:
 
     def ask(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Send one request, and return botocore's answer with the body read; raises botocore's errors."""
+        return self._ask(operation, parameters, MAX_OBJECT_BYTES)
+
+    def _ask(self, operation: str, parameters: dict[str, Any], most_bytes: int) -> dict[str, Any]:
         files = self._connection()
-        answer: dict[str, Any] = sync(files.loop, _send, files, operation, parameters)
+        answer: dict[str, Any] = sync(files.loop, _send, files, operation, parameters, most_bytes)
         return answer
 
     def _where(self, key: str) -> dict[str, str]:
@@ -177,17 +189,25 @@ def _connected() -> S3FileSystem:
     return files
 
 
-async def _send(files: S3FileSystem, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+async def _send(
+    files: S3FileSystem, operation: str, parameters: dict[str, Any], most_bytes: int
+) -> dict[str, Any]:
     client = await files.set_session()
     size = len(parameters.get("Body", b""))
     send = getattr(client, operation)
     answer: dict[str, Any] = await asyncio.wait_for(send(**parameters), _patience_s(size))
     if "Body" in answer:
         async with answer["Body"] as body:
+            if answer["ContentLength"] > most_bytes:
+                raise _TooLarge(f"{answer['ContentLength']} bytes, more than {most_bytes}")
             answer["Body"] = await asyncio.wait_for(body.read(), _patience_s(answer["ContentLength"]))
         if len(answer["Body"]) != answer["ContentLength"]:
             raise StoreUnavailable(f"{operation}: the answer was cut short")
     return answer
+
+
+class _TooLarge(Exception):
+    """The object is larger than one of its key may be; its body is not read."""
 
 
 def _patience_s(size: int) -> float:

@@ -285,3 +285,25 @@ def test_urls_of_folders(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=words):
             open_store(url)
+
+
+def test_an_object_larger_than_its_kind_is_not_read(tmp_path: Path) -> None:
+    """Sparse, so that it costs nobody anything but a reader's memory."""
+    store = open_store(str(tmp_path / "study"))
+    for key in ("hints/board.json", "log/00000000.json", "metrics/00000000/000.0001.000001.parquet"):
+        store.create(key, b"{}")
+        with (tmp_path / "study" / key).open("wb") as file:
+            file.truncate(2**40)
+        with pytest.raises(DamagedRecord, match=rf"^{key}: 1099511627776 bytes, more than"):
+            store.get(key)
+    assert isinstance(store.get("hints/board.json", unless=next(store.list("hints/")).version), Unchanged)
+
+
+def test_a_folder_in_an_objects_place_is_named(tmp_path: Path) -> None:
+    """It neither exists nor is absent: a create would ask again and again."""
+    store = open_store(str(tmp_path / "study"))
+    (tmp_path / "study" / "log" / "00000000.json").mkdir(parents=True)
+    for write in (store.create, store.replace):
+        with pytest.raises(DamagedRecord, match=r"^log/00000000\.json: .* is a folder"):
+            write("log/00000000.json", b"{}")
+    assert store.get("log/00000000.json") is None
