@@ -103,13 +103,21 @@ class BoardReader:
             return False
         if self._finish_seen != entry and _holds_finish(self._world.store, entry):
             self._finish_seen = entry
-        newer = self._world.store.get(log_key(self._board.head + 1))
-        return self._finish_seen == entry and not isinstance(newer, Blob)
+        return self._finish_seen == entry and not self._behind()
+
+    def resting(self) -> bool:
+        """Tell whether the study is paused, as far as anybody knows: the log says nothing newer than the board."""
+        return self.paused and not self._behind()
 
     def _tell(self, error: DamagedRecord) -> None:
         if str(error) != self._told:
             self._told = str(error)
             self._world.say(f"the board is not readable and is not used: {error}")
+
+    def _behind(self) -> bool:
+        """Tell whether the log has gone on since the board was written."""
+        head = -1 if self._board is None else self._board.head
+        return isinstance(self._world.store.get(log_key(head + 1)), Blob)
 
     def _lines(self) -> list[OpenSpec]:
         if self._board is None:

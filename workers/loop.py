@@ -89,6 +89,7 @@ class Worker:
         self._failures = 0
         self._staleness = Staleness(timing, world.rng, now)
         self._finished = False
+        self._resting = False
         self._over = ""
 
     def run(self) -> int:
@@ -144,6 +145,7 @@ class Worker:
         try:
             self._board.refresh()
             self._finished = self._board.finished()
+            self._resting = self._board.resting()
         except StoreUnavailable as error:
             self._failures += 1
             self._look_at = now + self._world.patience(lambda: False).pause_s(self._failures)
@@ -162,7 +164,7 @@ class Worker:
         elif self._board.claimable():
             self._staleness.fruitful(now)
             self._control.work.set()
-        elif any(slot.idle for slot in self._slots) and not self._board.paused:
+        elif any(slot.idle for slot in self._slots) and not self._resting:
             self._offer_tick(now)
 
     def _offer_tick(self, now: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from storage_schema.clock import SystemClock
 from storage_schema.errors import UserError
 from storage_schema.keys import SpecId
-from storage_schema.records import LinkKind, Study
+from storage_schema.records import Entry, LinkKind, Resume, Study
 from tests.unit.workers.stage import FakeLauncher, FakeTrial, Script, Stage, issue, study, with_timing
 from tests.waiting import wait_until
 from workers.assembly import Plan, assemble
@@ -170,6 +170,19 @@ def test_a_damaged_log_entry_ends_the_worker_and_is_named(tmp_path: Path) -> Non
 
 def test_a_stale_board_starts_a_coordinator(tmp_path: Path) -> None:
     company = Company(tmp_path, _at_once, study=QUICK).start()
+    wait_until(lambda: company.ticks, 10.0, "a tick of a coordinator")
+    company.stage.interruption.request("SIGTERM")
+    assert company.end() == 75
+
+
+def test_a_paused_study_that_a_user_resumed_is_ticked_by_its_worker(tmp_path: Path) -> None:
+    company = Company(tmp_path, _at_once, study=QUICK)
+    company.stage.publish(issue(0), paused=True)
+    company.start()
+    wait_until(lambda: company.stage.store.calls.count(("get", "log/00000001.json")) > 20, 10.0, "some looks")
+    assert not company.ticks, "a study that is paused needs nobody to decide"
+    resume = Entry(entry=1, token="r", author="user", facts=None, decisions=(Resume(reason="user"),))
+    company.stage.store.inner.create("log/00000001.json", resume.to_bytes())
     wait_until(lambda: company.ticks, 10.0, "a tick of a coordinator")
     company.stage.interruption.request("SIGTERM")
     assert company.end() == 75
