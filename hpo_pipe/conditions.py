@@ -146,7 +146,7 @@ def read_clause(found: Json, parameters: Mapping[str, Parameter], where: str, ke
         raise mistake(where, key, found, "a table of parameters and values")
     tests: list[Test] = []
     mistakes: list[StudyFileError] = []
-    for name, wanted in found.items():
+    for name, wanted in sorted(found.items(), key=lambda pair: str(pair[0])):  # as records have them
         try:
             if name not in parameters:
                 allowed = f"one of {', '.join(parameters)}{nearest(str(name), parameters)}"

@@ -30,11 +30,15 @@ def create(study_file: Path, url: str, seed: int | None) -> None:
     """
     from hpo_pipe.creation import create as created
     from hpo_pipe.creation import drafted
+    from hpo_pipe.space_summary import space_lines
     from storage_schema.store import open_store
 
     store = open_store(url)
-    creation = created(store, drafted(study_file), seed=seed, say=say)
+    draft = drafted(study_file)
+    creation = created(store, draft, seed=seed, say=say)
     say(f"{'created' if creation.created else 'exists already, and is the same:'} {store.url}")
+    for line in space_lines(draft.space):
+        say(line)
     say(f"sha256 of study.json: {creation.sha256}")
     say("Next, anywhere and as often as you like (workers in the folder of the training script):")
     print_lines([f"hpo-pipe coordinator {store.url}", f"hpo-pipe worker {store.url}"])

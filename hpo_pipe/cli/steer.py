@@ -27,10 +27,15 @@ if TYPE_CHECKING:
 def enqueue(url: str, pairs: tuple[str, ...]) -> None:
     """Have a configuration tried next. Values are JSON (0.1, true, "text") or else plain text."""
     from hpo_pipe.study import open_study
+    from storage_schema.records import Enqueue
 
     study = open_study(url)
-    entry = study.enqueue(configuration(pairs))
+    given = configuration(pairs)
+    entry = study.enqueue(given)
     _written(entry, "enqueued")
+    taken = {name for d in entry.decisions if isinstance(d, Enqueue) for name in d.parameters}
+    if left_out := [name for name in given if name not in taken]:
+        say(f"left out, because it is inactive beside the others: {', '.join(left_out)}")
     state = study.look()
     if state.history.finished is not None:
         say(f"the study has ended ({state.history.finished}); hpo-pipe limits or hpo-pipe resume reopen it")

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 
 from hpo_pipe.report.state import StudyState
-from hpo_pipe.report.trials import trials_of
+from hpo_pipe.report.trials import parameter_columns, trials_of
 from storage_schema.chain import read_link
 from storage_schema.codec import Json, sha256
 from storage_schema.errors import DamagedRecord
@@ -29,9 +29,12 @@ _Point = tuple[int, int, str, float | None]
 
 
 def trials_table(state: StudyState) -> pa.Table:
-    """Return all trials: number, state, value, resource, ``params_<name>``, rung, bracket, origin, seconds, reason."""
+    """Return all trials: number, state, value, resource, ``params_<name>``, rung, bracket, origin, seconds, reason.
+
+    A parameter that is inactive in a trial is null there.
+    """
     trials = trials_of(state)
-    names = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    names = parameter_columns(state, trials)
     columns: dict[str, pa.Array] = {
         "number": pa.array([t.number for t in trials], pa.int64()),
         "state": pa.array([t.state for t in trials], pa.string()),

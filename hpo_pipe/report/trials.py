@@ -128,6 +128,8 @@ def selected(trials: Iterable[Trial], states: Iterable[str], sort: str, *, minim
 def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> Grid:
     """Return trials as a table: number, state, value, resource, origin, then one column per parameter.
 
+    A parameter that is inactive in a trial is blank.
+
     Args:
         state: the study.
         trials: the rows.
@@ -135,7 +137,7 @@ def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> G
     """
     say = plain if exact else short
     found = list(trials)
-    names = list(dict.fromkeys(name for trial in found for name in trial.params))
+    names = parameter_columns(state, found)
     resource = state.study.resource.name if state.study.resource else "reports"
     rows = tuple(
         (
@@ -144,7 +146,7 @@ def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> G
             "-" if t.value is None else say(t.value),
             str(t.resource),
             t.origin,
-            *(say(t.params[name]) if name in t.params else "-" for name in names),
+            *(say(t.params[name]) if name in t.params else "" for name in names),
         )
         for t in found
     )
@@ -152,10 +154,14 @@ def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> G
     return Grid(columns=columns, rows=rows, right=frozenset((*columns[:1], *columns[2:4], *names)))
 
 
+def parameter_columns(state: StudyState, trials: Iterable[Trial]) -> list[str]:
+    """Return the parameters that any of `trials` has, in the order of the space."""
+    return list(_in_order(state, {name: None for trial in trials for name in trial.params}))
+
+
 def _in_order(state: StudyState, parameters: Mapping[str, Json]) -> dict[str, Json]:
     """Records hold parameters sorted; people wrote them in the order of the space."""
-    names = [str(item.get("name")) for item in state.study.space if isinstance(item, dict)]
-    order = {name: place for place, name in enumerate(names)}
+    order = {name: place for place, name in enumerate(state.study.parameter_names)}
     return dict(sorted(parameters.items(), key=lambda pair: order.get(pair[0], len(order))))
 
 

@@ -32,7 +32,17 @@ activation = {{ type = "categorical", values = ["relu", "tanh"] }}  # values wit
 batch_size = {{ type = "ordinal", values = [32, 64, 128] }}         # values in their order
 nesterov = {{ type = "bool" }}
 momentum = 0.9                                                    # a constant
-# grid_points = 5 in a float or int says how many values a grid search tries
+# scale = "reverse-log" (towards 1) or "logit" (towards 0 and 1) instead of log = true; grid_points = 5 says how many
+# values a grid search tries. Every parameter may also have when (it is there only then) and prior (where good values
+# are thought to lie; confidence: low, medium, high, or 0 to 1), listed ones probabilities instead:
+# beta2 = {{ type = "float", min = 0.9, max = 0.9999, scale = "reverse-log", when = {{ optimizer = "adam" }} }}
+# width2 = {{ type = "int", min = 16, max = 512, log = true, when = {{ layers = {{ min = 2 }} }} }}
+# decay = {{ type = "float", min = 1e-6, max = 1e-1, log = true, prior = {{ value = 1e-4, confidence = "medium" }} }}
+# optimizer = {{ type = "categorical", values = ["sgd", "adam"], probabilities = [0.3, 0.7] }}
+
+# [[forbidden]]                       # never tried: all of these together
+# batch_size = 128
+# layers = {{ min = 4 }}
 
 [resource]                            # what training is paid in; leave it out if trials cannot be paused
 name = "epoch"

@@ -127,6 +127,106 @@ MISTAKES = {
     ("conditions", LR, f'{LR}\nx = {{ type = "bool", when = "a" }}'): [
         "parameters.x.when is 'a', expected a table of parameters and values"
     ],
+    ("condition on nothing", LR, f'{LR}\nx = {{ type = "bool", when = {{ a = 1 }} }}'): [
+        "parameters.x.when is 'a', expected conditions on parameters: one of lr, x"
+    ],
+    ("condition on itself", LR, f'{LR}\nx = {{ type = "bool", when = {{ x = true }} }}'): [
+        "parameters.x.when: x on x depend in a circle, expected none"
+    ],
+    ("circle", LR, f'{LR}\nx = {{ type = "bool", when = {{ y = true }} }}\n'
+     'y = { type = "bool", when = { z = true } }\nz = { type = "bool", when = { y = true } }'): [
+        "parameters.y.when: y on z on y depend in a circle, expected none"
+    ],
+    ("impossible value", LR, f'{LR}\ny = {{ type = "int", min = 1, max = 4, step = 3 }}\n'
+     'x = { type = "bool", when = { y = [1, 2] } }'): [
+        "parameters.x.when.y is 2, expected an integer from 1 to 4 in steps of 3"
+    ],
+    ("impossible range", LR, f'{LR}\nx = {{ type = "bool", when = {{ lr = {{ min = 0.2 }} }} }}'): [
+        "parameters.x.when.lr is min = 0.2, max = any, expected a range that holds one of its values, "
+        "from 0.0001 to 0.1"
+    ],
+    ("range between steps", LR, f'{LR}\ny = {{ type = "int", min = 1, max = 9, step = 4 }}\n'
+     'x = { type = "bool", when = { y = { min = 2, max = 4 } } }'): [
+        "parameters.x.when.y is min = 2, max = 4, expected a range that holds one of its values, from 1 to 9"
+    ],
+    ("range of names", LR, f'{LR}\ny = {{ type = "categorical", values = ["a", 1] }}\n'
+     'x = { type = "bool", when = { y = { min = 1 } } }'): [
+        "parameters.x.when.y is a table, expected a value or a list of values: it has no numbers to compare"
+    ],
+    ("value of a range", LR, f'{LR}\nx = {{ type = "bool", when = {{ lr = 0.01 }} }}'): [
+        "parameters.x.when.lr is 0.01, expected a range {min, max}: it has no steps, and so hardly ever a "
+        "given value"
+    ],
+    ("range's key", LR, f'{LR}\nx = {{ type = "bool", when = {{ lr = {{ least = 0.01 }} }} }}'): [
+        "parameters.x.when.lr.least is not known, allowed: min, max"
+    ],
+    ("range's bound", LR, f'{LR}\nx = {{ type = "bool", when = {{ lr = {{ min = "a" }} }} }}'): [
+        "parameters.x.when.lr.min is 'a', expected a number"
+    ],
+    ("empty range", LR, f'{LR}\nx = {{ type = "bool", when = {{ lr = {{}} }} }}'): [
+        "parameters.x.when.lr is a table, expected min, max, or both"
+    ],
+    ("no values", LR, f'{LR}\ny = {{ type = "bool" }}\nx = {{ type = "bool", when = {{ y = [] }} }}'): [
+        "parameters.x.when.y is [], expected at least one value"
+    ],
+    ("empty when", LR, f'{LR}\nx = {{ type = "bool", when = {{}} }}'): [
+        "parameters.x.when is a table, expected a table of parameters and values"
+    ],
+    ("prior", LR, f'{LR}\nx = {{ type = "bool", prior = true }}'): [
+        'parameters.x.prior is True, expected a table such as { value = 0.1, confidence = "medium" }'
+    ],
+    ("prior's value", LR, f'{LR}\nx = {{ type = "int", min = 1, max = 3, prior = {{ value = 5 }} }}'): [
+        "parameters.x.prior.value is 5, expected an integer from 1 to 3"
+    ],
+    ("prior without value", LR, f'{LR}\nx = {{ type = "bool", prior = {{ confidence = "low" }} }}'): [
+        "parameters.x.prior.value is missing, expected where good values are thought to lie"
+    ],
+    ("confidence", LR, f'{LR}\nx = {{ type = "bool", prior = {{ value = true, confidence = 1 }} }}'): [
+        "parameters.x.prior.confidence is 1, expected low, medium, high, or a number between 0 and 1"
+    ],
+    ("prior's key", LR, f'{LR}\nx = {{ type = "bool", prior = {{ value = true, sd = 1 }} }}'): [
+        "parameters.x.prior.sd is not known, allowed: value, confidence"
+    ],
+    ("probabilities", LR, f'{LR}\nx = {{ type = "bool", probabilities = [0, 1] }}'): [
+        "parameters.x.probabilities is [0, 1], expected 2 numbers greater than 0, one for each value"
+    ],
+    ("probabilities of a range", LR, f'{LR}\nx = {{ type = "int", min = 1, max = 2, probabilities = [1, 1] }}'): [
+        "parameters.x.probabilities is [1, 1], expected prior = { value, confidence }: probabilities are for "
+        "listed values"
+    ],
+    ("prior twice", LR, f'{LR}\nx = {{ type = "bool", prior = {{ value = true }}, probabilities = [1, 1] }}'): [
+        "parameters.x.prior is a table, expected none beside probabilities: one of the two"
+    ],
+    ("prior of a constant", LR, f'{LR}\nx = {{ type = "constant", value = 1, prior = {{ value = 1 }} }}'): [
+        "parameters.x: a constant has neither prior nor probabilities"
+    ],
+    ("scale", LR, f'{LR}\nx = {{ type = "float", min = 0, max = 1, scale = "lin" }}'): [
+        "parameters.x.scale is 'lin', expected linear or log or reverse-log or logit (did you mean 'linear'?)"
+    ],
+    ("reverse-log scale", LR, f'{LR}\nx = {{ type = "float", min = 0, max = 1, scale = "reverse-log" }}'): [
+        'parameters.x.max is 1.0, expected a number less than 1, because scale = "reverse-log"'
+    ],
+    ("logit scale", LR, f'{LR}\nx = {{ type = "float", min = 0, max = 0.9, scale = "logit" }}'): [
+        'parameters.x.min is 0.0, expected a number greater than 0, because scale = "logit"'
+    ],
+    ("scale and log", LR, f'{LR}\nx = {{ type = "float", min = 0.1, max = 0.9, log = true, scale = "logit" }}'): [
+        "parameters.x.scale is 'logit', expected log, because log = true"
+    ],
+    ("scale and step", LR, f'{LR}\nx = {{ type = "float", min = 0.1, max = 0.9, step = 0.1, scale = "logit" }}'): [
+        'parameters.x.step is 0.1, expected none, because scale = "logit"'
+    ],
+    ("forbidden", LR, f"{LR}\n[[forbidden]]\nlrr = 1"): [
+        "forbidden[0] is 'lrr', expected conditions on parameters: one of lr (did you mean 'lr'?)"
+    ],
+    ("forbidden is no list", LR, f"{LR}\n[forbidden]\nlr = {{ max = 1 }}"): [
+        "forbidden is a table, expected at most 1000 tables of parameters: [[forbidden]]"
+    ],
+    ("everything forbidden", LR, f"{LR}\n[[forbidden]]\nlr = {{ max = 1 }}"): [
+        "forbidden leaves nothing to search, or next to nothing"
+    ],
+    ("all values forbidden", LR, f'{LR}\nx = {{ type = "bool" }}\n[[forbidden]]\nx = true\n[[forbidden]]\nx = false'): [
+        "forbidden leaves nothing to search, or next to nothing"
+    ],
     ("parameter's name", LR, f'{LR}\n"a b" = 1'): [
         "parameters.a b is 'a b', expected a name of 1 to 100 letters, digits, and _ . - /, starting with a letter or _"
     ],

@@ -7,9 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo_pipe.options import read_options
+from hpo_pipe.schedulers.full_training import FullTraining
+from hpo_pipe.searchers.grid import GridSearcher
 from hpo_pipe.study_file import default_timing, read_study_file, read_study_mapping, study_template
 from hpo_pipe.study_file.tables import LimitsTable
+from hpo_pipe.view import View
 from storage_schema.errors import StudyFileError, UserError
+from storage_schema.history import History
 from storage_schema.records import Limits, Study, Timing
 
 MINIMAL = {
@@ -204,6 +208,62 @@ def test_everything_that_the_template_comments_out_is_right(tmp_path):
     assert draft.timing == {"flush_s": 60.0, "lease_s": 240.0, "tick_s": 10.0, "grace_s": 30.0}
     assert draft.program.environment == (("OMP_NUM_THREADS", "1"),)
     assert draft.enqueued == ({"lr": 0.01, "layers": 2},)
+
+
+def test_conditions_priors_and_what_is_forbidden_in_the_template(tmp_path):
+    path = tmp_path / "study.toml"
+    lines = study_template("a").splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("# beta2"))
+    end = lines.index("# layers = { min = 4 }")
+    path.write_text(
+        "\n".join(
+            [*lines[:begin], *(line.removeprefix("# ") for line in lines[begin : end + 1]), *lines[end + 1 :]]
+        )
+    )
+    space = read_study_file(path).space
+    assert {name: str(clause) for name, clause in space.conditions.items()} == {
+        "beta2": "optimizer = 'adam'",
+        "width2": "layers >= 2",
+    }
+    assert set(space.priors) == {"decay", "optimizer"}
+    assert [str(clause) for clause in space.forbidden] == ["batch_size = 128 and layers >= 4"]
+
+
+def test_spaces_of_studies_come_back_from_their_records(tmp_path):
+    parameters = {
+        "opt": {"type": "categorical", "values": ["sgd", "adam"], "probabilities": [1, 3]},
+        "lr": {"type": "float", "min": 1e-4, "max": 1, "log": True, "prior": {"value": 0.01}},
+        "mom": {"type": "float", "min": 0.5, "max": 0.99, "scale": "reverse-log", "when": {"opt": "sgd"}},
+    }
+    forbidden = [{"opt": ["adam"], "lr": {"min": 0.5}}]
+    draft = read_study_mapping({**MINIMAL, "command": "a", "parameters": parameters, "forbidden": forbidden})
+    study = Study.from_bytes(study_of(draft).to_bytes())
+    assert View.of(History(study)).space == draft.space
+    assert study.constraints == {"forbidden": [{"opt": "adam", "lr": {"min": 0.5}}]}
+
+
+def test_enqueued_configurations_lose_what_is_inactive():
+    parameters = {
+        "opt": {"type": "categorical", "values": ["sgd", "adam"]},
+        "mom": {"type": "float", "min": 0, "max": 1, "when": {"opt": "sgd"}},
+    }
+    wishes = [{"opt": "adam", "mom": 0.5}, {"mom": 0.5}]
+    draft = read_study_mapping({**MINIMAL, "command": "a", "parameters": parameters, "enqueue": wishes})
+    assert draft.enqueued == ({"opt": "adam"}, {"mom": 0.5})
+
+
+def test_what_an_algorithm_does_not_cope_with_is_said_at_creation(monkeypatch):
+    conditional = {"a": {"type": "bool"}, "b": {"type": "bool", "when": {"a": True}, "probabilities": [1, 2]}}
+    study = {**MINIMAL, "command": "a", "parameters": conditional, "algorithm": {"searcher": "grid"}}
+    assert "algorithm.searcher: grid makes no use of priors" in read_study_mapping(study).notes
+    monkeypatch.setattr(GridSearcher, "copes_with_conditions", False, raising=False)
+    with pytest.raises(StudyFileError, match="grid does not cope with conditional parameters"):
+        read_study_mapping(study)
+    monkeypatch.undo()
+    monkeypatch.setattr(FullTraining, "copes_with_forbidden", False, raising=False)
+    read_study_mapping(study)
+    with pytest.raises(StudyFileError, match=r"algorithm\.scheduler is 'none', .* forbidden combinations"):
+        read_study_mapping({**study, "forbidden": [{"a": False}]})
 
 
 def test_a_template_for_a_bad_name_is_refused():
