@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpo_pipe.enqueued import whole
 from hpo_pipe.schedulers import scheduler_of
@@ -87,11 +87,11 @@ class Planner:
         if not self._affordable(level):
             self._no_samples = self._spent()
             return None
-        number = len(history.trials)
+        number, view = len(history.trials), replace(self._view, rung=move.rung)
         suggestion = (
-            self._enqueued(history.queue[0], number)
+            self._enqueued(view, history.queue[0], number)
             if history.queue
-            else self._searcher.suggest(self._view, number)
+            else self._searcher.suggest(view, number)
         )
         if suggestion is None:
             self._no_samples = f"every configuration has been tried: {number} trials"
@@ -108,9 +108,8 @@ class Planner:
             reason=f"{suggestion.reason}; {move.reason}",
         )
 
-    def _enqueued(self, given: Mapping[str, Json], number: int) -> Suggestion:
+    def _enqueued(self, view: View, given: Mapping[str, Json], number: int) -> Suggestion:
         """Return a user's configuration, completed by what the searcher proposes."""
-        view = self._view
 
         def propose() -> Mapping[str, Json] | None:
             suggestion = self._searcher.suggest(view, number)

@@ -22,6 +22,8 @@ class View:
     study: Study
     space: Space
     history: History
+    rung: int = 0
+    """The rung towards which the trial that a searcher is asked for will start."""
 
     @classmethod
     def of(cls, history: History) -> View:

@@ -64,6 +64,8 @@ class GaussianProcess:
         self._factor = cholesky(covariance)
         self._weights = _solved(self._factor, _solved(self._factor, values), transposed=True)
         self._known = len(rows)
+        self.fitted: Floats = values - (own + hyperparameters.noise) * self._weights
+        """The posterior mean at the rows, shape (n,): a value less what is taken for noise in it."""
 
     def believing(self, rows: Floats, noise: float = 0.0) -> GaussianProcess:
         """Return the process that also believes its own mean at `rows`, shape (k, d): O(k n^2)."""

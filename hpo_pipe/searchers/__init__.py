@@ -5,10 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from hpo_pipe.registry import find, named, options_of
+from hpo_pipe.searchers.cma_es import CmaEsSearcher
+from hpo_pipe.searchers.differential_evolution import DifferentialEvolutionSearcher
+from hpo_pipe.searchers.evolution import EvolutionSearcher
+from hpo_pipe.searchers.forest import ForestSearcher
+from hpo_pipe.searchers.freeze_thaw import FreezeThawSearcher
+from hpo_pipe.searchers.gp import GpSearcher
 from hpo_pipe.searchers.grid import GridSearcher
 from hpo_pipe.searchers.halton import HaltonSearcher
+from hpo_pipe.searchers.hyper_tune import HyperTuneSearcher
+from hpo_pipe.searchers.kde import KdeSearcher
+from hpo_pipe.searchers.priorband import PriorBandSearcher
 from hpo_pipe.searchers.random_search import RandomSearcher
 from hpo_pipe.searchers.sobol import SobolSearcher
+from hpo_pipe.searchers.tpe import TpeSearcher
 from hpo_pipe.space import Space
 from hpo_pipe.view import Searcher
 from storage_schema.records import Study
@@ -18,6 +28,16 @@ SEARCHERS: dict[str, type[Any]] = {
     "grid": GridSearcher,
     "sobol": SobolSearcher,
     "halton": HaltonSearcher,
+    "tpe": TpeSearcher,
+    "kde": KdeSearcher,
+    "gp": GpSearcher,
+    "forest": ForestSearcher,
+    "hyper_tune": HyperTuneSearcher,
+    "freeze_thaw": FreezeThawSearcher,
+    "cma_es": CmaEsSearcher,
+    "evolution": EvolutionSearcher,
+    "differential_evolution": DifferentialEvolutionSearcher,
+    "priorband": PriorBandSearcher,
 }
 """Name to class; called with its ``Options`` and the space. Others come in as entry points ``hpo_pipe.searchers``.
 

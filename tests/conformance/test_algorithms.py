@@ -15,7 +15,17 @@ from storage_schema.codec import decode, encode, sha256
 from storage_schema.records import Limits
 
 SCHEDULING = {"asha": ({}, {"brackets": 3}, {"eta": 2}), "hyperband": ({}, {"eta": 2})}
-SEARCHING = {"grid": ({}, {"shuffle": True})}
+SEARCHING = {  # small enough that their models take part in a study of 30 trials
+    "grid": ({}, {"shuffle": True}),
+    "tpe": ({"n_startup_trials": 5},),
+    "gp": ({"initial": 5}, {"warping": "winsorize", "initial": 5}),
+    "forest": ({"initial": 5},),
+    "hyper_tune": ({"initial": 5},),
+    "freeze_thaw": ({"initial": 5},),
+    "cma_es": ({"population": 4},),
+    "evolution": ({"population": 6, "sample": 3},),
+    "differential_evolution": ({"population": 4},),
+}
 
 
 def variants(names, options):

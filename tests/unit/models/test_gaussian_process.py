@@ -146,6 +146,12 @@ def test_p6_duplicates_are_survived():
     assert np.isfinite(mean).all() and np.isfinite(sd).all()
 
 
+def test_the_fitted_values_are_the_means_at_the_rows():
+    rows, values, noise = mixed_rows(15), rng(1).standard_normal(15), rng(2).random(15)
+    process = GaussianProcess(MIXED, hyperparameters(noise=0.1), rows, values, noise)
+    assert np.allclose(process.fitted, process.mean(rows), atol=1e-9)
+
+
 def test_what_is_left_out_is_predicted_by_the_rest():
     rows, values = mixed_rows(10), rng(1).standard_normal(10)
     noise = rng(2).random(10)

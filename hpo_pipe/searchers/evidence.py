@@ -1,0 +1,81 @@
+"""Which results a searcher's model is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo_pipe.observations import pending
+from hpo_pipe.results import Snapshot, snapshot
+from hpo_pipe.view import View
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+MAX_PENDING = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The trials that were measured at a rung, and those that failed before."""
+
+    rung: int
+    """-1: several."""
+    trials: Integers
+    """Ascending, shape (n,)."""
+    rows: Floats
+    """Shape (n, d)."""
+    losses: Floats
+    """Shape (n,); +inf: failed."""
+    reached: Integers | None = None
+    """The rung of each loss, where they are of several, shape (n,)."""
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """Places, best first: those that came further before the others; ties go to the smaller number."""
+        if self.reached is None:
+            return np.lexsort((self.trials, self.losses))
+        return np.lexsort((self.trials, self.losses, -self.reached))
+
+    @property
+    def values(self) -> int:
+        """How many losses are finite."""
+        return int(np.isfinite(self.losses).sum())
+
+
+def at_rung(found: Snapshot, rung: int) -> Measured:
+    """Return what was measured at `rung`. A trial that failed before it counts with the worst loss."""
+    losses = np.where(np.isnan(found.rungs[:, rung]) & found.failed, np.inf, found.rungs[:, rung])
+    trials = np.flatnonzero(~np.isnan(losses))
+    return Measured(rung, trials, found.unit[trials], losses[trials])
+
+
+def furthest(found: Snapshot) -> Measured:
+    """Return every trial with the loss of the highest rung where it has a finite one; failed ones last, at rung -1."""
+    finite = np.isfinite(found.rungs) & ~found.failed[:, None]
+    reached = np.where(finite, np.arange(finite.shape[1]), -1).max(axis=1)
+    there = np.flatnonzero((reached >= 0) | found.failed | np.isinf(found.rungs).any(axis=1))
+    reached = reached[there]
+    losses = np.where(reached >= 0, found.rungs[there, np.maximum(reached, 0)], np.inf)
+    return Measured(-1, there, found.unit[there], losses, reached)
+
+
+def highest_rung(found: Snapshot, least: int) -> int | None:
+    """Return the highest rung with `least` finite losses."""
+    enough = np.flatnonzero(np.isfinite(found.rungs).sum(axis=0) >= least)
+    return int(enough[-1]) if len(enough) else None
+
+
+def open_rows(view: View, number: int, without: Integers) -> Floats:
+    """Return the configurations of trials that train now, at most the 200 newest, less those in `without`."""
+    trials = np.setdiff1d(pending(view), without)[-MAX_PENDING:]
+    return snapshot(view, number).unit[trials[trials < number]]
+
+
+def level_name(view: View, rung: int) -> str:
+    """Return a rung as people call it: ``epoch 9``."""
+    if view.study.resource is None:
+        return "the end"
+    return f"{view.study.resource.name} {view.history.rungs[rung].level}"

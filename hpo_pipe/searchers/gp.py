@@ -1,0 +1,133 @@
+"""Bayesian optimisation with a Gaussian process over the results of one rung.
+
+With rungs, this is MOBSTER's model with independent rungs (Tiao et al. 2020, arXiv:2003.10865): the highest rung with
+three values decides. Without, it is the classic search of full trainings. Values are warped and standardised,
+length-scales are fitted by maximum a posteriori now and then, trials that train now are believed to end at their
+posterior mean, and the configuration of the greatest expected improvement is tried next.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpo_pipe.models.acquisition import PARENTS, log_ei
+from hpo_pipe.models.distances import Distances
+from hpo_pipe.models.gaussian_process import GaussianProcess, Hyperparameters
+from hpo_pipe.models.map_fit import MAX_CELLS, Priors, fit
+from hpo_pipe.models.recent import Recent
+from hpo_pipe.models.schedule import chosen, last_refit
+from hpo_pipe.models.warping import WARPINGS, warped
+from hpo_pipe.options import option
+from hpo_pipe.results import snapshot
+from hpo_pipe.searchers.candidates import Candidates, Start, dimensions_of, searched, suggested
+from hpo_pipe.searchers.evidence import Measured, at_rung, highest_rung, level_name, open_rows
+from hpo_pipe.space import Space
+from hpo_pipe.view import Suggestion, View
+
+Floats = NDArray[np.float64]
+
+ENOUGH = 3
+"""Values that a rung must have."""
+CAP, FIT_CAP = 400, 150
+"""Rows of a model, and of a fit of its hyper-parameters."""
+_FITS: Recent[Hyperparameters] = Recent(32)
+_MODELS: Recent[GaussianProcess] = Recent(8)
+
+
+class GpSearcher:
+    """Registered as ``gp``."""
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Options:
+        """How results become values, and what comes beside the model."""
+
+        warping: str = option("log", allowed=WARPINGS)
+        """``log``, ``winsorize``, ``yeo-johnson`` or ``none``."""
+        initial: int | None = option(None, low=1, high=10_000)
+        """Trials before the model, from a Sobol sequence."""
+        random_share: float = option(0.1, low=0.0, high=1.0)
+        """Share of configurations that are drawn at random."""
+
+    def __init__(self, options: Options, space: Space) -> None:
+        self._options = options
+        self._start = Start.of(options.initial, options.random_share, space)
+
+    def suggest(self, view: View, number: int) -> Suggestion | None:
+        """Return the new configuration of the greatest expected improvement."""
+        return suggested(
+            view, number, "gp", self._start, lambda: candidates(view, number, warping=self._options.warping)
+        )
+
+
+def candidates(view: View, number: int, *, warping: str = "log", origin: str = "gp") -> Candidates | None:
+    """Return what a Gaussian process over the highest rung with three values proposes for trial `number`."""
+    now = snapshot(view, number)
+    rung = highest_rung(now, ENOUGH)
+    if rung is None:
+        return None
+    data = at_rung(now, rung)
+    then = snapshot(view, last_refit(number))
+    fitted_at = highest_rung(then, ENOUGH)
+    hyperparameters = fitted(view, at_rung(then, fitted_at) if fitted_at is not None else data, warping)
+    kept, values = thinned(data, warping)
+    model = process(view, kept, values, hyperparameters)
+    believing = model.believing(open_rows(view, number, data.trials))
+    target = float(model.fitted.min())
+    best = kept.rows[np.argsort(model.fitted, kind="stable")[:PARENTS]]
+    rows, scores = searched(
+        view, number, origin, best, lambda u: log_ei(*believing.posterior(u), target), data.values
+    )
+    where = level_name(view, rung)
+
+    def reason(score: float) -> str:
+        return (
+            f"Gaussian process over {len(data.trials)} results at {where}: expected improvement "
+            f"{math.exp(score):.3g} standard deviations"
+        )
+
+    return Candidates(rows, scores, reason)
+
+
+def fitted(view: View, data: Measured, warping: str) -> Hyperparameters:
+    """Return the hyper-parameters of results, from the same start every time."""
+    d = len(view.space.dimensions)
+    cap = max(16, min(FIT_CAP, math.isqrt(MAX_CELLS // d)))
+    kept, values = thinned(data, warping, cap)
+    return _FITS.get(
+        lambda: fit(distances_of(view.space), kept.rows, values, Priors.dimension_scaled(d)),
+        kept.rows,
+        values,
+        _kinds(view.space),
+    )
+
+
+def process(view: View, data: Measured, values: Floats, hyperparameters: Hyperparameters) -> GaussianProcess:
+    """Return a Gaussian process over warped results, shape (n,)."""
+    return _MODELS.get(
+        lambda: GaussianProcess(distances_of(view.space), hyperparameters, data.rows, values),
+        data.rows,
+        values,
+        hyperparameters,
+        _kinds(view.space),
+    )
+
+
+def thinned(data: Measured, warping: str, cap: int = CAP) -> tuple[Measured, Floats]:
+    """Return at most `cap` results, the best, the newest and some of the rest, and their warped values."""
+    values = warped(data.losses, warping)
+    places = chosen(data.order, cap)
+    kept = Measured(data.rung, data.trials[places], data.rows[places], data.losses[places])
+    return kept, values[places]
+
+
+def distances_of(space: Space) -> Distances:
+    """Return the distances between configurations of a space."""
+    return Distances(dimensions_of(space).categories)
+
+
+def _kinds(space: Space) -> tuple[bool, ...]:
+    return dimensions_of(space).categories
