@@ -29,6 +29,16 @@ class Life:
     ended_at: float | None = None
     code: int | None = None
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it stands still now."""
+        return bool(self.frozen) and self.frozen[-1][1] == float("inf")
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs and is not frozen."""
+        return self.code is None and not self.is_frozen
+
     def was_away(self, since: float, until: float) -> bool:
         """Tell whether it was dead at `until`, or stood still at some time between the two."""
         dead = self.ended_at is not None and self.ended_at <= until
@@ -55,9 +65,9 @@ class Herd:
             self._start(slot, role)
 
     @property
-    def running(self) -> list[Life]:
-        """The processes that run and are not frozen."""
-        return [life for life in self._now.values() if life.code is None and not _is_frozen(life)]
+    def all(self) -> list[Life]:
+        """The newest process of each place, also where it has ended."""
+        return list(self._now.values())
 
     @property
     def over(self) -> bool:
@@ -66,7 +76,7 @@ class Herd:
 
     def frozen(self, role: str) -> int:
         """Return how many of a role stand still now."""
-        return sum(_is_frozen(life) and life.role == role for life in self._now.values())
+        return sum(life.is_frozen and life.role == role for life in self._now.values())
 
     def keep(self) -> None:
         """Take note of who ended, and start them again, unless the study is over for them."""
@@ -138,10 +148,12 @@ class Monkey:
         """Do what is due."""
         now = time.monotonic()
         self._continue(now)
-        if now < self._next or not herd.running:
+        if now < self._next:
             return
         self._next = now + self._every_s * self._rng.uniform(0.5, 1.5)
-        victim = self._rng.choice(herd.running)
+        victim = self._rng.choice(herd.all)
+        if not victim.runs:
+            return  # it has ended, or stands still: who is left at the end is not hit more often for it
         deed = self._rng.choice(["kill", "kill", "stop", "term"])
         if deed == "stop" and herd.frozen(victim.role) >= (1 if victim.role == "coordinator" else 3):
             deed = "kill"  # at most a minority stands still: more would look like a failure of the store
@@ -163,7 +175,3 @@ class Monkey:
         self._thaw = [item for item in self._thaw if item[0] > now]
         for _, herd, life in due:
             herd.thaw(life)
-
-
-def _is_frozen(life: Life) -> bool:
-    return bool(life.frozen) and life.frozen[-1][1] == float("inf")

@@ -31,7 +31,7 @@ from tests.torture.training import EPOCH_S, TRAINED, undisturbed
 STEP_S = 0.1
 REST_S = 18.0
 """Between two events of a store."""
-LIMIT_S = 600.0
+LIMIT_S = 1200.0
 """The longest that one study may take; its undisturbed run takes about a minute."""
 
 
