@@ -2,9 +2,10 @@
 
 ::
 
-    from hpo_pipe.conformance import LAWS, toy_study
-    for law in LAWS.values():
-        law(toy_study(scheduler={"name": "mine"}))
+    from hpo_pipe.conformance import LAWS, SPACES, toy_study
+    for space, constraints in SPACES.values():
+        for law in LAWS.values():
+            law(toy_study(searcher={"name": "mine"}, space=space, constraints=constraints))
 
 A law runs small studies in a world of simulated workers that end in any order, and raises AssertionError where it is
 broken.
@@ -49,6 +50,44 @@ SPACE: tuple[Json, ...] = (
     {"name": "activation", "type": "categorical", "values": ["relu", "tanh"]},
     {"name": "momentum", "type": "constant", "value": 0.9},
 )
+CONDITIONAL: tuple[Json, ...] = (
+    {
+        "name": "lr",
+        "type": "float",
+        "min": 1e-4,
+        "max": 1e-1,
+        "log": True,
+        "prior": {"value": 0.01, "confidence": "high"},
+    },
+    {"name": "layers", "type": "int", "min": 1, "max": 6},
+    {"name": "optimizer", "type": "categorical", "values": ["sgd", "adam"], "probabilities": [1, 3]},
+    {
+        "name": "momentum",
+        "type": "float",
+        "min": 0.5,
+        "max": 0.99,
+        "scale": "reverse-log",
+        "when": {"optimizer": "sgd"},
+        "prior": {"value": 0.9},
+    },
+    {"name": "nesterov", "type": "bool", "when": {"momentum": {"min": 0.8}}},
+    {
+        "name": "size",
+        "type": "ordinal",
+        "values": [16, 32, 64],
+        "when": {"layers": {"min": 3}},
+        "prior": {"value": 32, "confidence": 0.6},
+    },
+)
+"""Conditional parameters, one of them on a conditional one, and priors; for :data:`FORBIDDEN` beside it."""
+FORBIDDEN: Json = {
+    "forbidden": [{"optimizer": "adam", "lr": {"min": 0.05}}, {"layers": [5, 6], "size": 64}],
+}
+SPACES: dict[str, tuple[tuple[Json, ...], Json]] = {
+    "plain": (SPACE, {}),
+    "conditional": (CONDITIONAL, FORBIDDEN),
+}
+"""Spaces that the laws are to hold over, each with its constraints."""
 MAX_ENTRIES = 5000
 _NOBODY = "0"
 _UNSEEN = ("rungs", "study", "touched", "_journal")
@@ -59,6 +98,7 @@ def toy_study(
     scheduler: Json = None,
     searcher: Json = None,
     space: tuple[Json, ...] = SPACE,
+    constraints: Json = None,
     goal: str = "minimize",
     limits: Limits | None = None,
     top: int = 9,
@@ -72,6 +112,7 @@ def toy_study(
         created_at=0.0,
         seed=seed,
         space=space,
+        constraints=constraints or {},
         metrics=(Metric(name="loss", goal=goal),),
         resource=Resource(name="epoch", min=1, max=top, rungs=levels(1, top, eta)),
         scheduler=scheduler or {"name": "asha"},
@@ -248,8 +289,8 @@ def bad_values_are_survived(study: Study) -> None:
 
 
 def suggestions_lie_in_the_space(study: Study) -> None:
-    """Values are the space's own, and no configuration comes twice while there are others (G9)."""
-    small = replace(study, space=(*SPACE[1:4],), limits=Limits(trials=100))
+    """Values are the space's own, active and allowed, and none comes twice while there are others (G9)."""
+    small = replace(_countable(study), limits=Limits(trials=100))
     for each in (study, small):
         space = View.of(History(each)).space
         first: dict[int, Json] = {}
@@ -259,6 +300,16 @@ def suggestions_lie_in_the_space(study: Study) -> None:
             assert space.check(parameters) == parameters
         assert len({space.identity(p) for p in first.values()}) == len(first)
     assert len(first) == space.size, "a small space is not searched to its end"
+
+
+def _countable(study: Study) -> Study:
+    """Return the study without its continuous parameters, and without what depends on them."""
+    kept: dict[str, Json] = {}
+    for item in study.space:
+        if item["type"] != "float" and set(item.get("when", ())) <= kept.keys():
+            kept[item["name"]] = item
+    forbidden = [c for c in study.constraints.get("forbidden", ()) if set(c) <= kept.keys()]
+    return replace(study, space=tuple(kept.values()), constraints={"forbidden": forbidden})
 
 
 def limits_are_kept(study: Study) -> None:
@@ -289,4 +340,4 @@ LAWS: dict[str, Callable[[Study], None]] = {
         limits_are_kept,
     )
 }
-"""By name. Each takes a study (of :data:`SPACE`, so that the toy objective can be computed)."""
+"""By name. Each takes a study (of one of :data:`SPACES`, so that the toy objective can be computed)."""

@@ -41,7 +41,9 @@ SEARCHERS: dict[str, type[Any]] = {
 }
 """Name to class; called with its ``Options`` and the space. Others come in as entry points ``hpo_pipe.searchers``.
 
-A class with ``finite = True`` comes to an end by itself: its studies need no limit.
+A class with ``finite = True`` comes to an end by itself: its studies need no limit. A class that does not cope with all
+spaces says so: ``copes_with_conditions = False`` and ``copes_with_forbidden = False`` are refused at creation where
+there are any, ``uses_priors = False`` is noted; a static ``check_space(space)`` may raise Refused.
 """
 
 GROUP = "hpo_pipe.searchers"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from hpo_pipe.conformance import LAWS, simulated, toy_study
+from hpo_pipe.conformance import LAWS, SPACES, simulated, toy_study
 from hpo_pipe.schedulers import SCHEDULERS
 from hpo_pipe.searchers import SEARCHERS
 from storage_schema.codec import decode, encode, sha256
@@ -53,6 +53,21 @@ PAIRS = [  # all schedulers with one searcher, and all searchers with and withou
 @pytest.mark.parametrize(("scheduler", "searcher"), PAIRS)
 def test_law(law, scheduler, searcher):
     law(toy_study(scheduler=scheduler, searcher=searcher, eta=scheduler.get("eta", 3)))
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("searcher", variants(SEARCHERS, SEARCHING), ids=named)
+def test_law_with_conditions_priors_and_what_is_forbidden(law, searcher):
+    if not copes(SEARCHERS[searcher["name"]]):
+        pytest.skip(f"{searcher['name']} says that it does not cope with such a space")
+    space, constraints = SPACES["conditional"]
+    law(toy_study(searcher=searcher, space=space, constraints=constraints))
+
+
+def copes(searcher):
+    return getattr(searcher, "copes_with_conditions", True) and getattr(
+        searcher, "copes_with_forbidden", True
+    )
 
 
 def digest_of_all_studies(searchers: tuple[str, ...] = tuple(SEARCHERS)) -> str:
