@@ -24,6 +24,7 @@ from storage_schema.records import Program, Study
 from storage_schema.redaction import RedactedStream, Redactor, secret_values
 from storage_schema.store import open_store
 from storage_schema.store.proof import prove_quickly
+from storage_schema.terminal import one_line
 from storage_schema.trial_env import trial_path
 from workers.assembly import Plan, StudyRefused, assemble, read_study
 from workers.attempt import NotStartable
@@ -181,7 +182,7 @@ def main() -> None:
 
 def _complain(words: str) -> None:
     for line in words.splitlines():
-        print(f"hpo-pipe: error: {line}", file=sys.stderr)
+        print(f"hpo-pipe: error: {one_line(line)}", file=sys.stderr)
 
 
 def _status(error: HpoPipeError) -> int:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from storage_schema.clock import Clock, SystemClock
 from storage_schema.store import Store
+from storage_schema.terminal import printable
 from storage_schema.waiting import Patience
 
 REPEAT_WAITING_S = 30.0
@@ -38,7 +39,7 @@ def spawn_thread(target: Callable[[], None], name: str) -> threading.Thread:
 
 def say_on_stderr(line: str) -> None:
     """Print one line of talk."""
-    print(f"hpo-pipe worker: {line}", file=sys.stderr, flush=True)
+    print(f"hpo-pipe worker: {printable(line)}", file=sys.stderr, flush=True)
 
 
 @dataclass(slots=True, kw_only=True)

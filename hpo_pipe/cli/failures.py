@@ -10,6 +10,7 @@ from collections.abc import Callable
 import click
 
 from storage_schema.errors import DamagedRecord, HpoPipeError, StoreRefused, StoreUnavailable, UserError
+from storage_schema.terminal import one_line
 
 FAILURE = 1
 USAGE = 2
@@ -52,7 +53,7 @@ def exit_code(action: Callable[[], object]) -> int:
 def complain(message: str) -> None:
     """Print an error as people and log collectors expect it: each line names the program."""
     for line in message.splitlines() or [""]:
-        click.echo(f"hpo-pipe: error: {line}", err=True)
+        click.echo(f"hpo-pipe: error: {one_line(line)}", err=True)
 
 
 def _told(error: Exception) -> int:

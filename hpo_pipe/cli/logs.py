@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hpo_pipe.cli.arguments import examples, trial_argument, url_argument
-from hpo_pipe.cli.output import say
+from hpo_pipe.cli.output import print_output, say
 
 if TYPE_CHECKING:
     from hpo_pipe.study import OpenStudy
@@ -52,7 +52,7 @@ def logs(url: str, trial: int, spec_text: str | None, attempt: int | None, follo
     if output is None:
         return _without_output(study.store, found)
     say(f"trial {trial}, spec {output.spec}, attempt {output.attempt}")
-    _print(output.data)
+    print_output(output.data)
     if left_out := _LEFT_OUT.search(output.data):
         say(f"{int(left_out[1]):,} bytes between the beginning and the end were not kept")
     return 0
@@ -101,7 +101,7 @@ def _without_output(store: Store, trial: TrialState) -> int:
                 say(
                     f"trial {trial.number}, spec {spec.id}: the end of its output, from the record of its failure"
                 )
-                _print(link.tail.encode() + b"\n")
+                print_output(link.tail.encode() + b"\n")
                 return 0
     if trial.open or not trial.specs:
         say(
@@ -123,7 +123,7 @@ def _follow(study: OpenStudy, number: int) -> int:
             same = shown is not None and (shown.spec, shown.attempt) == (output.spec, output.attempt)
             if not same:
                 say(f"trial {number}, spec {output.spec}, attempt {output.attempt}")
-            _print(added(shown.data if shown and same else b"", output.data))
+            print_output(added(shown.data if shown and same else b"", output.data))
             shown = output
         if not trial.open:
             return 0
@@ -140,7 +140,3 @@ def added(before: bytes, now: bytes) -> bytes:
         return now[place + len(end) :]
     left_out = _LEFT_OUT.search(now)
     return now[left_out.start() :] if left_out else now
-
-
-def _print(data: bytes) -> None:
-    click.echo(data, nl=False)

@@ -1,4 +1,7 @@
-"""Data on stdout, talk on stderr; tables and colours only where a person looks."""
+"""Data on stdout, talk on stderr; tables and colours only where a person looks.
+
+Nothing leaves here that could take hold of a terminal: names, reasons and tails of output were written by strangers.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+
+from storage_schema.terminal import one_line, printable, printable_json, printable_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,17 +22,17 @@ if TYPE_CHECKING:
 
 def say(message: str) -> None:
     """Tell the person something; not data."""
-    click.echo(message, err=True)
+    click.echo(printable(message), err=True)
 
 
 def print_lines(lines: list[str]) -> None:
     """Print text as data."""
-    click.echo("\n".join(lines))
+    click.echo("\n".join(one_line(line) for line in lines))
 
 
 def print_json(value: Json) -> None:
     """Print JSON as data: indented, keys in the order given."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    click.echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def print_grid(grid: Grid) -> None:
@@ -38,7 +43,12 @@ def print_grid(grid: Grid) -> None:
         print_grid_on_terminal(console(), grid.columns, grid.rows, grid.right)
         return
     for row in (grid.columns, *grid.rows):
-        click.echo("\t".join(row))
+        click.echo("\t".join(one_line(cell).replace("\t", "\\t") for cell in row))
+
+
+def print_output(data: bytes) -> None:
+    """Print what a trial printed: byte by byte into a file or a pipe, and without control sequences on a terminal."""
+    click.echo(printable_output(data.decode("utf-8", "replace")) if on_terminal() else data, nl=False)
 
 
 def on_terminal(err: bool = False) -> bool:

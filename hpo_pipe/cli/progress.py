@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hpo_pipe.cli.output import console, on_terminal, say
 from storage_schema.clock import SystemClock
+from storage_schema.terminal import printable
 
 if TYPE_CHECKING:
     from hpo_pipe.report.state import StudyState
@@ -40,7 +41,7 @@ def _live() -> Iterator[Show]:
 
         def show(state: StudyState, notes: list[str]) -> None:
             for note in notes:  # printed above the view, where they stay
-                live.console.print(Text(note, style="yellow"))
+                live.console.print(Text(printable(note), style="yellow"))
             live.update(live_view(state, []), refresh=True)
 
         yield show

@@ -20,6 +20,7 @@ from hpo_pipe.report.status import (
 )
 from hpo_pipe.report.words import counted, duration, number, sparkline
 from storage_schema.history import History
+from storage_schema.terminal import one_line, printable
 
 MAX_RUNNING = 12
 BAR = 30
@@ -31,7 +32,7 @@ def live_view(state: StudyState, notes: list[str]) -> RenderableType:
     parts: list[RenderableType] = [_heading(state), _facts(state)]
     if state.running:
         parts += [Text(), _running(state)]
-    parts += [Text(note, style="yellow") for note in notes]
+    parts += [Text(printable(note), style="yellow") for note in notes]
     return Group(
         *parts, Text()
     )  # a line of its own for the terminal's ^C, which else breaks a full last line
@@ -45,7 +46,7 @@ def print_grid_on_terminal(
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(one_line(cell)) for cell in row))
     console.print(table)
 
 
@@ -65,7 +66,7 @@ def _heading(state: StudyState) -> Text:
     return Text.assemble(
         (state.study.name, "bold"),
         "  ",
-        (condition_line(state), colour),
+        (one_line(condition_line(state)), colour),
         f"  {duration(state.elapsed_s)}",
     )
 
@@ -76,9 +77,9 @@ def _facts(state: StudyState) -> Table:
     table.add_column(overflow="ellipsis")
     table.add_row("trials", counts_line(state))
     for word, text in best_pairs(state):
-        table.add_row(word, Text(text, style="bold" if word == "best" else ""))
+        table.add_row(word, Text(one_line(text), style="bold" if word == "best" else ""))
     for word, text in failure_pairs(state):
-        table.add_row(word, Text(text, style="red"))
+        table.add_row(word, Text(one_line(text), style="red"))
     curve = incumbent_curve(state.history)
     if curve and curve[0] != curve[-1]:
         ends = f"  {number(curve[0])} → {number(curve[-1])}"
