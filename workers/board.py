@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from storage_schema.errors import DamagedRecord
 from storage_schema.keys import BOARD, SpecId, log_key
 from storage_schema.records import Board, Entry, Finish, OpenSpec
 from storage_schema.store import Blob, Store, Unchanged
 from workers.world import World
-
-WINDOW = 64
-"""Candidates are drawn from so many lines: far enough apart that many workers do not collide."""
 
 
 class BoardReader:
@@ -64,7 +61,7 @@ class BoardReader:
         The same line is not picked again, by any slot, until :meth:`put_back`.
         """
         with self._lock:
-            lines = self._lines()
+            lines = list(self._lines())
             if not lines:
                 return None
             best = max(line.priority for line in lines)
@@ -82,7 +79,7 @@ class BoardReader:
     def claimable(self) -> bool:
         """Tell whether there is a line that was not looked at yet, and the study is not paused."""
         with self._lock:
-            return not self.paused and bool(self._lines())
+            return not self.paused and any(True for _ in self._lines())
 
     @property
     def missing(self) -> bool:
@@ -119,16 +116,11 @@ class BoardReader:
         head = -1 if self._board is None else self._board.head
         return isinstance(self._world.store.get(log_key(head + 1)), Blob)
 
-    def _lines(self) -> list[OpenSpec]:
-        if self._board is None:
-            return []
-        found: list[OpenSpec] = []
-        for line in self._board.open:
+    def _lines(self) -> Iterator[OpenSpec]:
+        """Yield what was not picked yet. All of it: the fewer lines are drawn from, the more workers collide."""
+        for line in self._board.open if self._board else ():
             if (line.spec, line.next_link) not in self._dropped:
-                found.append(line)
-                if len(found) == WINDOW:
-                    break
-        return found
+                yield line
 
     def _take(self, blob: Blob | None) -> None:
         board = None

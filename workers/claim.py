@@ -11,11 +11,13 @@ from storage_schema.errors import StoreUnavailable
 from storage_schema.keys import LinkId, SpecId, log_key
 from storage_schema.records import Entry, Issue, Link, LinkKind, OpenSpec, Study
 from storage_schema.store import Blob, create_settled
-from workers.board import WINDOW, BoardReader
+from workers.board import BoardReader
 from workers.lease import Holding, Lease
 from workers.start import Start, starts
 from workers.world import World
 
+MAX_TRIES = 64
+"""Lines that are tried before the board is read again."""
 MAX_ENTRIES = 64
 """Log entries that are kept in memory."""
 
@@ -76,7 +78,7 @@ class Desk:
         if self._board.paused:
             return None
         lost = False
-        for _ in range(WINDOW):
+        for _ in range(MAX_TRIES):
             line = self._board.pick(here, self._world.rng)
             if line is None or self._stopping():
                 return None
