@@ -91,10 +91,9 @@ class _Study:
         self._folder.mkdir()
         self._url = f"{store.base}/study-{number}"
         self._trained = self._folder / "trained"
-        mark = f"{self._folder}"
-        settings = {TRAINED: str(self._trained), EPOCH_S: str(plan.epoch_s), MARK: mark}
+        self._mark = str(self._folder)
+        settings = {TRAINED: str(self._trained), EPOCH_S: str(plan.epoch_s), MARK: self._mark}
         self._env = {**store.env, **settings}
-        self._mark = mark
 
     def run(self, monkey: Monkey, calendar: Calendar, outcome: Outcome) -> None:
         create(self._kind.text(self._trials, self._seed), self._folder, self._url, self._env)
