@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from storage_schema.errors import (
     AccessDenied,
@@ -64,10 +64,7 @@ class LocalStore:
         try:
             created = self._publish(temporary, final)
             if created is Created.CREATED:
-                # The temporary name goes first: one journal commit then holds both changes. Losing both in a
-                # power cut is allowed, because nobody has been told "created" yet.
-                _unlink_quietly(temporary)
-                sync_folder(os.path.dirname(final))
+                sync_folder(os.path.dirname(final))  # the second name goes after that: see _read
         except OSError as error:
             raise OutcomeUnknown(f"create {final}: {_reason(error)}") from error
         finally:
@@ -181,6 +178,9 @@ class LocalStore:
                 data += more
         finally:
             os.close(descriptor)
+        if status.st_nlink > 1:
+            # Its author may not have flushed the folder yet: nobody may build on what a power cut could take away.
+            sync_folder(os.path.dirname(path))
         return Blob(data=data, version=version, modified=status.st_mtime)
 
     def _walk(self, base: str, prefix: str, start_after: str) -> Iterator[Stat]:
@@ -199,7 +199,9 @@ class LocalStore:
 
 
 def _root(url: str) -> str:
-    path = unquote(urlsplit(url).path) if url.startswith("file://") else ""
+    if "?" in url or "#" in url:  # a URL ends its path there, and a folder's name need not
+        raise UserError(f"study URL {url!r}: in a folder's URL ? is written %3F, and # is written %23")
+    path = _decoded(url) if url.startswith("file://") else ""
     if not path.startswith("/") or "\0" in path:
         raise UserError(
             f"study URL {url!r}: a folder's URL is file:// and an absolute path, as in file:///data/first"
@@ -210,6 +212,14 @@ def _root(url: str) -> str:
     if os.path.exists(root) and not os.path.isdir(root):
         raise UserError(f"study URL {url!r}: {root} is a file, and a study needs a folder")
     return root
+
+
+def _decoded(url: str) -> str:
+    """Return the path of a URL, in the bytes that it names: a name that is not UTF-8 is a name, too."""
+    try:
+        return os.fsdecode(unquote_to_bytes(os.fsencode(url.removeprefix("file://"))))
+    except UnicodeEncodeError:
+        return ""
 
 
 def _refuse_folder(key: str, path: str) -> None:

@@ -100,7 +100,7 @@ def test_the_content_is_on_disk_before_the_name_and_the_name_before_the_answer(s
     monkeypatch.setattr(os, "link", lambda *a, **k: (steps.append("link"), link(*a, **k)))
     monkeypatch.setattr(os, "unlink", lambda p: (steps.append("unlink"), unlink(p)))
     store.create("log/00000001.json", b"{}")
-    assert steps[:4] == ["sync file", "link", "unlink", "sync folder"]
+    assert steps[:4] == ["sync file", "link", "sync folder", "unlink"]
     steps.clear()
     store.create("chain/00000001/000.0001.json", b"{}")  # two new folders, each entered durably first
     assert steps[:4] == ["sync folder", "sync folder", "sync file", "link"]
