@@ -41,13 +41,15 @@ def is_near(url: str) -> bool:
 def study_url(text: str) -> str:
     """Return the canonical study URL of `text`: a plain path becomes ``file:///...``; no slash at the end."""
     scheme, mark, rest = text.partition("://")
+    if not text.strip():
+        raise UserError("study URL: it is empty; a dot stands for the folder that you are in")
     if not mark:
         scheme, colon, rest = text.partition(":")
         if colon and scheme in STORES and rest.startswith("/"):
             raise UserError(
                 f"study URL {text!r}: two slashes come after the colon, as in {scheme}://{rest.lstrip('/')}"
             )
-        return Path(text).expanduser().absolute().as_uri()
+        return _folder_url(text)
     if scheme != "file" and "@" in rest.partition("/")[0]:  # never repeated: it would end in logs
         raise UserError(
             f"study URL {scheme}://...: credentials do not belong in it; they come from the environment, a profile "
@@ -60,6 +62,17 @@ def study_url(text: str) -> str:
             f"study URL {text!r}: names no place, as in s3://bucket/studies/first or file:///data/first"
         )
     return text.rstrip("/")
+
+
+def _folder_url(text: str) -> str:
+    try:
+        return Path(text).expanduser().absolute().as_uri()
+    except UnicodeEncodeError:
+        raise UserError(f"study URL {text!r}: no file system has such a name") from None
+    except RuntimeError:  # ~nobody-of-this-name
+        raise UserError(
+            f"study URL {text!r}: there is no such user, whose home {text.partition('/')[0]} would be"
+        ) from None
 
 
 def open_store(url: str) -> Store:

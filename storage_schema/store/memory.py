@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from storage_schema.clock import Clock, SystemClock
 from storage_schema.errors import UserError
@@ -36,7 +35,7 @@ class MemoryStore:
     def __init__(self, url: str, clock: Clock | None = None) -> None:
         """Open the space named by `url`; `clock` gives the modified times."""
         self.url = url.rstrip("/")
-        if not urlsplit(self.url).netloc:
+        if not self.url.removeprefix("memory:").strip("/"):
             raise UserError(f"study URL {url!r}: a memory store has a name, as in memory://first")
         self._clock = clock or SystemClock()
         with _SPACES_LOCK:
