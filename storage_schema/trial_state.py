@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from storage_schema.codec import Json
@@ -18,6 +19,14 @@ class SpecState:
     settled: SettledSpec | None = None
     settled_at: int = -1
     """The entry whose facts told how it ended; -1 while it is open."""
+    progress: Mapping[str, Curve] = field(default_factory=dict)
+    """Metric to what was reported at milestones, before it was settled."""
+
+    def curve(self, metric: str) -> Curve:
+        """Return the curve of `metric`: the record's, or while there is none, what was reported on the way."""
+        if self.settled is not None and metric in self.settled.curves:
+            return self.settled.curves[metric]
+        return self.progress.get(metric, ())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,11 +75,10 @@ class TrialState:
         return next((c for c in named if c is not None), None)
 
     def curve(self, metric: str) -> Curve:
-        """Return the canonical curve of `metric` over all settled specs: one value per resource, rising."""
+        """Return the canonical curve of `metric` over all specs: one value per resource, rising."""
         points: dict[int, float | None] = {}
         for spec in self.specs:
-            if spec.settled:
-                points.update(dict(spec.settled.curves.get(metric, ())))
+            points.update(spec.curve(metric))
         return tuple(sorted(points.items()))
 
 

@@ -2,8 +2,8 @@
 
 from storage_schema.records.chain import Link, LinkKind, may_follow
 from storage_schema.records.checkpoint import CheckpointFile, CheckpointRef, Manifest, SegmentRef
+from storage_schema.records.curve import Curve
 from storage_schema.records.log import (
-    Curve,
     Decision,
     Enqueue,
     Entry,
@@ -11,6 +11,7 @@ from storage_schema.records.log import (
     Finish,
     Issue,
     Pause,
+    Progress,
     Resume,
     RetryTrial,
     SetLimits,
@@ -42,6 +43,7 @@ __all__ = [
     "OpenSpec",
     "Pause",
     "Program",
+    "Progress",
     "Resource",
     "Resume",
     "RetryTrial",

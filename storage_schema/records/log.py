@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import NoReturn
 
 from storage_schema.codec import Json, encode_record
-from storage_schema.errors import DamagedRecord
 from storage_schema.keys import MAX_INDEX, MAX_LINK, MAX_RESOURCE, MAX_TRIAL, SpecId, log_key
 from storage_schema.records.checkpoint import CheckpointRef
-from storage_schema.records.reading import FORMAT, MAX_NUMBER, Fields, opened
+from storage_schema.records.curve import Curve, curves_json, curves_of
+from storage_schema.records.reading import FORMAT, Fields, opened
 from storage_schema.records.study import MAX_RUNGS, Limits
 
 OUTCOMES = ("done", "fail", "stop")
-
-Curve = tuple[tuple[int, float | None], ...]
-"""(resource, value) in rising resource; None where the value was not finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +41,17 @@ class SettledSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A fact: what the holder of an open spec has reported at the study's milestones."""
+
+    spec: SpecId
+    attempt: int
+    """Whose heartbeat told it: the claim that was the chain's last link."""
+    curves: Mapping[str, Curve]
+    """Metric to its points at milestones that the log does not hold yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What a coordinator saw and decided on."""
 
@@ -55,6 +61,8 @@ class Facts:
     """How many specs should be open (waiting or running), from the live slots."""
     settled: tuple[SettledSpec, ...] = ()
     """Newly settled specs in the order of their ids."""
+    progress: tuple[Progress, ...] = ()
+    """Of open specs, in the order of their ids; only where the study has milestones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +185,17 @@ class Entry:
 
 
 def _facts_json(facts: Facts) -> Json:
-    return {"now": facts.now, "demand": facts.demand, "settled": [_settled_json(s) for s in facts.settled]}
+    value: dict[str, Json] = {
+        "now": facts.now,
+        "demand": facts.demand,
+        "settled": [_settled_json(s) for s in facts.settled],
+    }
+    if facts.progress:
+        value["progress"] = [
+            {"spec": str(p.spec), "attempt": p.attempt, "curves": curves_json(p.curves)}
+            for p in facts.progress
+        ]
+    return value
 
 
 def _facts(f: Fields) -> Facts:
@@ -185,7 +203,12 @@ def _facts(f: Fields) -> Facts:
         now=f.number("now"),
         demand=f.integer("demand"),
         settled=tuple(_settled(item) for item in f.each("settled")),
+        progress=tuple(_progress(item) for item in f.each("progress")),
     )
+
+
+def _progress(f: Fields) -> Progress:
+    return Progress(spec=f.spec(), attempt=f.integer("attempt", 1, MAX_LINK), curves=curves_of(f))
 
 
 def _settled_json(s: SettledSpec) -> Json:
@@ -194,7 +217,7 @@ def _settled_json(s: SettledSpec) -> Json:
         "link": s.link,
         "outcome": s.outcome,
         "resource": s.resource,
-        "curves": {name: [list(point) for point in curve] for name, curve in s.curves.items()},
+        "curves": curves_json(s.curves),
         "checkpoint": s.checkpoint.to_json() if s.checkpoint else None,
         "wall_s": s.wall_s,
         "gpu_s": s.gpu_s,
@@ -204,38 +227,18 @@ def _settled_json(s: SettledSpec) -> Json:
 
 
 def _settled(f: Fields) -> SettledSpec:
-    curves = f.within("curves")
     return SettledSpec(
         spec=f.spec(),
         link=f.integer("link", 1, MAX_LINK),
         outcome=f.one_of("outcome", OUTCOMES),
         resource=f.integer("resource", 0, MAX_RESOURCE),
-        curves={name: _curve(curves, name) for name in curves.value},
+        curves=curves_of(f),
         checkpoint=_checkpoint(f),
         wall_s=f.number("wall_s"),
         gpu_s=f.number("gpu_s"),
         attempts=f.integer("attempts", 0, MAX_LINK),
         reason=f.text("reason"),
     )
-
-
-def _curve(f: Fields, name: str) -> Curve:
-    points = f.array(name)
-    if not all(isinstance(p, list) and len(p) == 2 and _is_point(*p) for p in points):
-        _refuse_curve(f, name, "not an array of [resource, number or null]")
-    if any(after <= before for (before, _), (after, _) in pairwise(points)):
-        _refuse_curve(f, name, "not in rising order of its resources")
-    return tuple((resource, None if value is None else float(value)) for resource, value in points)
-
-
-def _is_point(resource: Json, value: Json) -> bool:
-    if type(resource) is not int or not 0 <= resource <= MAX_RESOURCE:
-        return False
-    return value is None or (type(value) in (int, float) and abs(value) <= MAX_NUMBER)
-
-
-def _refuse_curve(f: Fields, name: str, problem: str) -> NoReturn:
-    raise DamagedRecord(f.key, f"{f.path}{name[:40]!r} is {problem}")
 
 
 def _checkpoint(f: Fields) -> CheckpointRef | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from storage_schema.codec import Json, encode_record
 from storage_schema.errors import DamagedRecord
 from storage_schema.keys import BOARD, MAX_ENTRY, MAX_LINK, MAX_RESOURCE, MAX_TRIAL, SpecId, worker_key
+from storage_schema.records.curve import Curve, curves_json, curves_of
 from storage_schema.records.reading import FORMAT, Fields, opened
 
 
@@ -21,6 +23,8 @@ class Held:
     """The greatest resource reported so far."""
     value: float | None = None
     """The objective's last report."""
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    """Metric to what was reported at the study's milestones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +58,7 @@ class Heartbeat:
         value |= {
             "format": FORMAT,
             "kind": "heartbeat",
-            "holding": [
-                {
-                    "spec": str(h.spec),
-                    "attempt": h.attempt,
-                    "trial": h.trial,
-                    "resource": h.resource,
-                    "value": h.value,
-                }
-                for h in self.holding
-            ],
+            "holding": [_held_json(held) for held in self.holding],
             "recent": [str(spec) for spec in self.recent],
             "machine": dict(self.machine),
         }
@@ -157,7 +152,19 @@ def _held(f: Fields) -> Held:
         trial=f.integer("trial", 0, MAX_TRIAL),
         resource=f.integer("resource", 0, MAX_RESOURCE, default=0),
         value=f.optional("value", f.number),
+        curves=curves_of(f),
     )
+
+
+def _held_json(held: Held) -> Json:
+    value: dict[str, Json] = {
+        "spec": str(held.spec),
+        "attempt": held.attempt,
+        "trial": held.trial,
+        "resource": held.resource,
+        "value": held.value,
+    }
+    return value | ({"curves": curves_json(held.curves)} if held.curves else {})
 
 
 def _spec(text: Json, key: str) -> SpecId:

@@ -36,6 +36,8 @@ class Resource:
     max: int
     rungs: tuple[int, ...]
     """Strictly increasing, the last one is `max`; fixed at creation so that no later version moves them."""
+    milestones: tuple[int, ...] = ()
+    """Strictly increasing: resources whose reports reach the log while their trial runs, for schedulers that stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,16 +222,30 @@ def _seconds(f: Fields, name: str) -> float:
 def _resource_json(resource: Resource | None) -> Json:
     if resource is None:
         return None
-    return {"name": resource.name, "min": resource.min, "max": resource.max, "rungs": list(resource.rungs)}
+    value: dict[str, Json] = {
+        "name": resource.name,
+        "min": resource.min,
+        "max": resource.max,
+        "rungs": list(resource.rungs),
+    }
+    return value | ({"milestones": list(resource.milestones)} if resource.milestones else {})
 
 
 def _resource(f: Fields) -> Resource:
-    rungs = f.array("rungs", MAX_RUNGS)
     top = f.integer("max", 1, MAX_RESOURCE)
-    rising = all(type(r) is int for r in rungs) and all(a < b for a, b in itertools.pairwise(rungs))
-    if not rungs or not rising or rungs[0] < 1 or rungs[-1] != top:
+    rungs, milestones = _rising(f, "rungs", top), _rising(f, "milestones", top)
+    if not rungs or rungs[-1] != top:
         f.refuse("rungs", "something else", f"rising integers from 1 on that end with {top}")
-    return Resource(name=f.word("name"), min=f.integer("min", 1, top), max=top, rungs=tuple(rungs))
+    low = f.integer("min", 1, top)
+    return Resource(name=f.word("name"), min=low, max=top, rungs=rungs, milestones=milestones)
+
+
+def _rising(f: Fields, name: str, top: int) -> tuple[int, ...]:
+    found = f.array(name, MAX_RUNGS)
+    within = all(type(r) is int and 1 <= r <= top for r in found)
+    if not within or any(a >= b for a, b in itertools.pairwise(found)):
+        f.refuse(name, "something else", f"rising integers from 1 to {top}")
+    return tuple(found)
 
 
 def _program(f: Fields) -> Program:

@@ -9,6 +9,7 @@ import pytest
 from hpo_pipe.conformance import picture, toy_study
 from hpo_pipe.decide import MAX_DECISIONS, decide
 from hpo_pipe.replay import replay
+from hpo_pipe.schedulers import SCHEDULERS
 from hpo_pipe.view import View
 from storage_schema.errors import StudyFileError
 from storage_schema.history import History
@@ -273,7 +274,7 @@ def test_replay_names_the_entry_that_was_tampered_with():
     [
         (
             {"scheduler": {"name": "ahsa"}},
-            "scheduler.name is 'ahsa', expected asha or none (did you mean 'asha'?)",
+            f"scheduler.name is 'ahsa', expected {' or '.join(sorted(SCHEDULERS))} (did you mean 'asha'?)",
         ),
         ({"scheduler": {"name": "asha", "etta": 3}}, "scheduler.etta is not known (did you mean 'eta'?)"),
         ({"scheduler": {"name": "asha", "eta": 1}}, "scheduler.eta is 1, expected an integer from 2 to 1000"),
