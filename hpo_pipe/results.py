@@ -33,7 +33,10 @@ class Snapshot:
     unit: Floats
     """Configurations, shape (n, d); NaN: inactive."""
     rungs: Floats
-    """Losses at the rungs, shape (n, rungs); NaN: no member, +inf: failed there."""
+    """Losses at the rungs, shape (n, rungs); NaN: not reached, +inf: failed there.
+
+    A trial that passed a rung's resource on its way has a loss there, too: what it reported then.
+    """
     curves: Floats
     """Losses at the ladder's resources, shape (n, ladder); NaN: none, +inf: not finite."""
     failed: NDArray[np.bool_]
@@ -46,6 +49,7 @@ class Results:
     def __init__(self, view: View) -> None:
         self._count = 0
         self._ladder = np.array(observations(view).ladder)
+        self._levels = np.searchsorted(self._ladder, [rung.level for rung in view.history.rungs])
         rungs, ladder = len(view.history.rungs), len(self._ladder)
         self._rungs: Floats = np.empty((_FIRST_ROWS, rungs))
         self._rungs_since: Integers = np.empty((_FIRST_ROWS, rungs), dtype=np.int64)
@@ -65,10 +69,12 @@ class Results:
         trials, seen = view.history.trials, observations(view)
         entry = view.history.head + 1 if number >= len(trials) else trials[number].specs[0].id.entry
         n = min(number, len(trials))
+        curves = np.where(self._curves_since[:n] <= entry, seen.curves[:n], np.nan)
+        measured = self._rungs_since[:n] <= entry
         return Snapshot(
             unit=seen.unit[:n],
-            rungs=np.where(self._rungs_since[:n] <= entry, self._rungs[:n], np.nan),
-            curves=np.where(self._curves_since[:n] <= entry, seen.curves[:n], np.nan),
+            rungs=np.where(measured, self._rungs[:n], curves[:, self._levels]),
+            curves=curves,
             failed=self._failed_since[:n] <= entry,
         )
 
@@ -88,6 +94,8 @@ class Results:
         self._curves_since[number] = NEVER
         self._failed_since[number] = trial.last.settled_at if trial.failed else NEVER
         for spec in trial.specs:
+            for resource, entry in spec.progress_at:
+                self._know(number, resource, entry)
             if spec.settled is None:
                 continue
             rung = history.rungs[spec.issue.rung]
@@ -96,9 +104,11 @@ class Results:
                 self._rungs_since[number, spec.issue.rung] = spec.settled_at
             curve = spec.settled.curves.get(view.study.objective.name, ())
             if curve:
-                told = self._ladder <= curve[-1][0] if view.study.resource else slice(None)
-                since = self._curves_since[number]
-                since[told] = np.minimum(since[told], spec.settled_at)
+                self._know(number, curve[-1][0] if view.study.resource else 1, spec.settled_at)
+
+    def _know(self, number: int, resource: int, entry: int) -> None:
+        since = self._curves_since[number]
+        since[self._ladder <= resource] = np.minimum(since[self._ladder <= resource], entry)
 
 
 def snapshot(view: View, number: int) -> Snapshot:

@@ -117,13 +117,19 @@ def _report(history: History, progress: Progress) -> list[tuple[int, int]]:
     if spec is None or spec.settled is not None:
         what = "never issued" if spec is None else "settled already"
         raise ProtocolViolation(f"spec {progress.spec}, of which progress is told, was {what}")
-    before = spec.progress
+    before, at = spec.progress, spec.progress_at
     spec.progress = {name: (*before.get(name, ()), *curve) for name, curve in progress.curves.items()} | {
         name: curve for name, curve in before.items() if name not in progress.curves
     }
-    history.note(lambda: setattr(spec, "progress", before))
-    history.touch(spec.issue.trial)
     objective = progress.curves.get(history.study.objective.name, ())
+    if objective:
+        spec.progress_at = (*at, (objective[-1][0], history.head + 1))
+
+    def undo() -> None:
+        spec.progress, spec.progress_at = before, at
+
+    history.note(undo)
+    history.touch(spec.issue.trial)
     _see(history, spec, objective)
     return [(spec.issue.trial, resource) for resource, _ in objective]
 

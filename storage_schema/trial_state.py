@@ -21,6 +21,8 @@ class SpecState:
     """The entry whose facts told how it ended; -1 while it is open."""
     progress: Mapping[str, Curve] = field(default_factory=dict)
     """Metric to what was reported at milestones, before it was settled."""
+    progress_at: tuple[tuple[int, int], ...] = ()
+    """The resource that progress had come to, and the entry whose facts told of it, in the order of the log."""
 
     def curve(self, metric: str) -> Curve:
         """Return the curve of `metric`: the record's, or while there is none, what was reported on the way."""

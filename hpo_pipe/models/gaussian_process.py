@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 FIRST_JITTER = 1e-8
 """Of the mean of the diagonal; ten times more at every further try."""
 TRIES = 8
+BELIEF_NOISE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +67,27 @@ class GaussianProcess:
         self._known = len(rows)
         self.fitted: Floats = values - (own + hyperparameters.noise) * self._weights
         """The posterior mean at the rows, shape (n,): a value less what is taken for noise in it."""
+        self.least = float(self.fitted.min())
+        """The least posterior mean at the rows, believed ones among them: what is to be improved on."""
 
-    def believing(self, rows: Floats, noise: float = 0.0) -> GaussianProcess:
-        """Return the process that also believes its own mean at `rows`, shape (k, d): O(k n^2)."""
+    def believing(self, rows: Floats, noise: float = BELIEF_NOISE) -> GaussianProcess:
+        """Return the process that also believes its own mean at `rows`, shape (k, d): O(k n^2).
+
+        What is believed is the function, so it has no noise but `noise`: with that of an observation, workers that ask
+        together would be sent to the same noisy place again and again.
+        """
         other = object.__new__(GaussianProcess)
         other.__dict__ |= self.__dict__
         if not len(rows):
             return other
         beside = _solved(self._factor, self.covariance(self._rows, rows))
         corner = self.covariance(rows, rows) - beside.T @ beside
-        corner[np.diag_indices_from(corner)] += noise + self._parameters.noise
+        corner[np.diag_indices_from(corner)] += noise
         n, k = len(self._rows), len(rows)
         factor = np.zeros((n + k, n + k))
         factor[:n, :n], factor[n:, :n], factor[n:, n:] = self._factor, beside.T, cholesky(corner)
         other._factor, other._rows = factor, np.vstack([self._rows, rows])
+        other.least = min(self.least, float(self.mean(rows).min()))
         return other
 
     def covariance(self, a: Floats, b: Floats) -> Floats:

@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 ENOUGH = 3
 """Trials with a value that the model needs."""
-CAP, FIT_CAP = 400, 150
+CAP, FIT_CAP = 600, 200
 UNKNOWN_NOISE = 0.3
 """Variance of a pseudo-observation of a trial that has not reported yet, or has failed."""
 _FITS: Recent[tuple[CurveVariances, Hyperparameters]] = Recent(32)
@@ -100,7 +100,7 @@ def candidates(view: View, number: int, *, origin: str = "freeze_thaw") -> Candi
     then = Curves.of(snapshot(view, last_refit(number)))
     model = modelled(view, curves, *fitted(view, then if len(then) >= ENOUGH else curves))
     believing = model.believing(open_rows(view, number, curves.trials), UNKNOWN_NOISE)
-    target = float(model.fitted.min())
+    target = believing.least
     kept = curves.thinned(CAP)
     best = kept.rows[np.argsort(model.fitted, kind="stable")[:PARENTS]]
     rows, scores = searched(

@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 ENOUGH = 3
 """Values that a rung must have."""
-CAP, FIT_CAP = 400, 150
+CAP, FIT_CAP = 600, 200
 """Rows of a model, and of a fit of its hyper-parameters."""
 _FITS: Recent[Hyperparameters] = Recent(32)
 _MODELS: Recent[GaussianProcess] = Recent(8)
@@ -76,7 +76,7 @@ def candidates(view: View, number: int, *, warping: str = "log", origin: str = "
     kept, values = thinned(data, warping)
     model = process(view, kept, values, hyperparameters)
     believing = model.believing(open_rows(view, number, data.trials))
-    target = float(model.fitted.min())
+    target = believing.least
     best = kept.rows[np.argsort(model.fitted, kind="stable")[:PARENTS]]
     rows, scores = searched(
         view, number, origin, best, lambda u: log_ei(*believing.posterior(u), target), data.values

@@ -86,7 +86,7 @@ def candidates(
         model = gp.process(view, kept, values, hyperparameters)
         models.append(model.believing(open_rows(view, number, data.trials)))
         results += len(data.trials)
-        target += weight * float(model.fitted.min())
+        target += weight * models[-1].least
         best = np.vstack([best, kept.rows[np.argsort(model.fitted, kind="stable")[:PARENTS]]])
     weights = np.array(found.weights)
 

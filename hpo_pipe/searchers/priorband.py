@@ -96,9 +96,10 @@ def shares(view: View, found: Snapshot, rung: int) -> tuple[float, float, float]
 
 
 def around(row: Floats, dimensions: Dimensions, rng: np.random.Generator) -> Floats:
-    """Return the incumbent, shape (d,), with each parameter changed with probability one half."""
+    """Return the incumbent, shape (d,), with each parameter changed with probability one half, and at least one."""
     d = len(row)
     change, u, level = rng.random(d) < MUTATION, rng.random(d), rng.random(d)
+    change[int(rng.integers(0, d))] |= not change.any()
     centre = np.where(np.isnan(row), level, row)
     numbers = draw(u, centre, np.full(d, DEVIATION))
     steps = dimensions.steps

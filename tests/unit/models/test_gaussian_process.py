@@ -125,7 +125,7 @@ def test_believing_is_conditioning_on_the_posterior_mean():
     process = GaussianProcess(MIXED, hyperparameters(noise=1e-2), rows, values)
     pending, asked = mixed_rows(5, seed=9), mixed_rows(20, seed=10)
     believed = process.believing(pending, 0.05)
-    own = np.concatenate([np.zeros(12), np.full(5, 0.05)])
+    own = np.concatenate([np.zeros(12), np.full(5, 0.05 - 1e-2)])
     whole = GaussianProcess(
         MIXED,
         hyperparameters(noise=1e-2),
