@@ -240,7 +240,7 @@ class Attempt:
         )
 
     def _create(self, link: Link) -> None:
-        self._claimed.holding.check()
+        self._claimed.holding.sure(self._patience)
         settled = create_settled(self._bench.world.store, link.key, link.to_bytes(), wait=self._patience)
         if not settled.mine:
             standing = Link.from_bytes(settled.data, link.id)

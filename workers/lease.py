@@ -61,9 +61,17 @@ class Holding:
 
     def sure(self, patience: Patience) -> None:
         """Return if this worker may write for the attempt, as far as it can know; else raise Lost or GaveUp."""
+        patience.through(self.confirm)
+
+    def confirm(self) -> None:
+        """Do the same without waiting for a store that is away: raise Lost, or StoreUnavailable.
+
+        Called before each thing that is begun, not only once for several: the process may have been paused in any
+        request, and this thread may be the first one that runs again.
+        """
         self.check()
         if self.unsure or self.expired():
-            patience.through(self.look)
+            self.look()
             self.check()
 
     def look(self) -> None:

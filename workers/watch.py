@@ -196,7 +196,7 @@ class Watch:
             return
         if self._world.clock.monotonic() - began >= self._timing.flush_s:
             self._holding.look()
-        self._holding.check()
+        self._holding.confirm()
         self._commits.write_manifest(finished, self._log.refs())
         for older in self._commits.done[:-1]:
             remove_tree(older.folder)
@@ -206,7 +206,7 @@ class Watch:
             return  # the next commit tries again
 
     def _between_files(self) -> None:
-        self._holding.check()
+        self._holding.confirm()
         self._trial.poll()
 
     def _finish(self, now: float) -> None:
@@ -218,5 +218,6 @@ class Watch:
         for superseded in self._commits.waiting[:-1]:
             self._commits.discard(superseded)
         for finished in list(self._commits.waiting):
+            self._holding.sure(self._patience)
             self._log.flush(self._patience)
             self._patience.through(lambda finished=finished: self._commit(finished))  # type: ignore[misc]

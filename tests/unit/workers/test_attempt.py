@@ -10,6 +10,7 @@ import pytest
 from storage_schema.keys import CheckpointId, checkpoint_file_key, manifest_key
 from storage_schema.metric_log import Row, write_segment
 from storage_schema.records import LinkKind, Manifest
+from storage_schema.store import Created
 from storage_schema.trial_env import INTERRUPT, STOP
 from tests.unit.workers.stage import (
     OK,
@@ -620,6 +621,34 @@ def test_frozen_past_the_lease_and_fenced_it_writes_nothing(stage: Stage) -> Non
 
     stage.attempt(script)
     assert stage.store.writes == []
+    assert [link.kind for link in stage.chain()] == [LinkKind.CLAIM, LinkKind.FENCE]
+
+
+@pytest.mark.parametrize("frozen_in", ["metrics/", "files/b"])
+def test_frozen_in_a_request_and_fenced_it_begins_nothing_more(stage: Stage, frozen_in: str) -> None:
+    """The thread that waited for the answer may be the first one that runs again."""
+    stage.publish(issue(to=2))
+    create, after = stage.store.create, []
+
+    def frozen(key: str, data: bytes) -> Created:
+        answer = create(key, data)
+        if frozen_in in key:
+            stage.clock.time += 1000.0
+            stage.fence()
+            stage.store.writes.clear()
+            after.append(stage.store.writes)
+        return answer
+
+    stage.store.create = frozen  # type: ignore[method-assign]
+
+    def script(trial: FakeTrial) -> Steps:
+        stage.lease.step()
+        trial.report(1, loss=1.0)
+        trial.save(1, a="1", b="2", c="3")
+        yield OK
+
+    stage.attempt(script)
+    assert after == [[]]
     assert [link.kind for link in stage.chain()] == [LinkKind.CLAIM, LinkKind.FENCE]
 
 
