@@ -89,9 +89,9 @@ def read_segment(data: bytes, key: str) -> pa.Table:
     if len(data) > MAX_SEGMENT_BYTES:
         raise DamagedRecord(key, f"{len(data)} bytes, more than {MAX_SEGMENT_BYTES}")
     try:
+        check_unpacked(data, max_rows=MAX_SEGMENT_ROWS, max_bytes=MAX_UNPACKED_BYTES)
         file = pq.ParquetFile(pa.BufferReader(data), **_READ_OPTIONS)
         _check_shape(file, key)
-        check_unpacked(file.metadata, data, max_rows=MAX_SEGMENT_ROWS, max_bytes=MAX_UNPACKED_BYTES)
         table = file.read(use_threads=False)
         table.validate(full=True)  # also that names are UTF-8, which is not checked on reading
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError) as error:

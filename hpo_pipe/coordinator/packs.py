@@ -49,10 +49,12 @@ def decode_pack(data: bytes, end: int) -> list[bytes]:
     """
     key, first = snapshot_key(end), pack_start(end)
     try:
+        check_unpacked(
+            data, max_rows=PACK_ENTRIES if first is None else end + 1 - first, max_bytes=MAX_PACK_BYTES
+        )
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True, **THRIFT_LIMITS)
         if first is None or file.schema_arrow != _SCHEMA:
             raise DamagedRecord(key, "not a pack of log entries")
-        check_unpacked(file.metadata, data, max_rows=end + 1 - first, max_bytes=MAX_PACK_BYTES)
         table = file.read(use_threads=False)
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise DamagedRecord(key, f"not Parquet: {str(error)[:200]}") from None

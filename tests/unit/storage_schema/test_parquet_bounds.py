@@ -20,24 +20,32 @@ def written(table: pa.Table = ZEROS, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def metadata(data: bytes) -> Any:
-    return pq.ParquetFile(pa.BufferReader(data)).metadata
+def declared(data: bytes) -> int:
+    """Return what an honest footer says of the unpacked size, headers included."""
+    footer = pq.ParquetFile(pa.BufferReader(data)).metadata
+    return sum(footer.row_group(place).total_byte_size for place in range(footer.num_row_groups))
 
 
-class Lying:
-    """A footer, a row group or a column chunk that says something else than it is."""
+def varint(number: int) -> bytes:
+    """Return a number as Thrift's compact protocol has it: zigzag, seven bits a byte."""
+    number, found = (number << 1) ^ (number >> 63), b""
+    while number > 127:
+        found, number = found + bytes([number & 127 | 128]), number >> 7
+    return found + bytes([number])
 
-    def __init__(self, inner: Any, **said: Any) -> None:
-        self.inner, self.said = inner, said
 
-    def __getattr__(self, name: str) -> Any:
-        return self.said[name] if name in self.said else getattr(self.inner, name)
+def lying(data: bytes, field: int, true: int, said: int) -> bytes:
+    """Return a file whose footer says `said` for every i64 field of this number that holds `true`.
 
-    def row_group(self, place: int) -> Any:
-        return Lying(self.inner.row_group(place), **self.said.get("groups", {}))
-
-    def column(self, place: int) -> Any:
-        return Lying(self.inner.column(place), **self.said.get("columns", {}))
+    Fields are written with the distance from the field before: all of 1 to 4 are tried.
+    """
+    size = int.from_bytes(data[-8:-4], "little")
+    body, footer = data[: -8 - size], data[-8 - size : -8]
+    for distance in range(1, 5):
+        head = bytes([distance << 4 | 6])
+        footer = footer.replace(head + varint(true), head + varint(said))
+    assert footer != data[-8 - size : -8], field
+    return body + footer + len(footer).to_bytes(4, "little") + b"PAR1"
 
 
 @pytest.mark.parametrize("compression", ["none", "zstd", "snappy", "gzip"])
@@ -53,42 +61,77 @@ def test_all_pages_are_found(compression: str, dictionary: bool, version: str) -
         write_page_checksum=True,
         write_statistics=True,
     )
-    footer = metadata(data)
-    groups = [footer.row_group(place) for place in range(footer.num_row_groups)]
-    declared = sum(group.total_byte_size for group in groups)  # with its headers, and honest here
-    check_unpacked(footer, data, max_rows=50_000, max_bytes=declared)
+    most = declared(data)
+    check_unpacked(data, max_rows=50_000, max_bytes=most)
     with pytest.raises(TooMuch, match="unpack to more"):
-        check_unpacked(footer, data, max_rows=50_000, max_bytes=declared * 9 // 10 - 20_000)
+        check_unpacked(data, max_rows=50_000, max_bytes=most * 9 // 10 - 20_000)
     with pytest.raises(TooMuch, match="50000 rows, more than 49999"):
-        check_unpacked(footer, data, max_rows=49_999, max_bytes=declared)
+        check_unpacked(data, max_rows=49_999, max_bytes=most)
 
 
 def test_an_empty_file_holds_nothing() -> None:
     data = written(ZEROS.slice(0, 0))
-    check_unpacked(metadata(data), data, max_rows=0, max_bytes=0)
+    check_unpacked(data, max_rows=0, max_bytes=0)
+
+
+def chunk(data: bytes) -> Any:
+    return pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0).column(0)
 
 
 @pytest.mark.parametrize(
-    "lie",
+    ("field", "said"),
     [
-        {"num_rows": 10},
-        {"groups": {"num_rows": -50_000}},
-        {"groups": {"columns": {"num_values": 2**60}}},
-        {"groups": {"columns": {"data_page_offset": -5, "dictionary_page_offset": None}}},
-        {"groups": {"columns": {"data_page_offset": 2**40, "dictionary_page_offset": None}}},
-        {"groups": {"columns": {"total_compressed_size": 2**40}}},
-        {"groups": {"columns": {"total_compressed_size": -1}}},
-        {"groups": {"columns": {"data_page_offset": 1, "dictionary_page_offset": None}}},
+        ("rows", -50_000),
+        ("rows", 2**40),
+        ("total_compressed_size", 2**40),
+        ("total_compressed_size", -1),
+        ("total_compressed_size", 1),
+        ("data_page_offset", 2**40),
+        ("data_page_offset", 1),
+        ("data_page_offset", -5),
     ],
 )
-def test_a_footer_that_contradicts_itself_is_refused(lie: dict[str, Any]) -> None:
-    data = written()
+def test_a_footer_that_contradicts_itself_is_refused(field: str, said: int) -> None:
+    data = written(ZEROS.select(["a"]), use_dictionary=False, compression="zstd")
+    true = 50_000 if field == "rows" else getattr(chunk(data), field)
     with pytest.raises(TooMuch):
-        check_unpacked(Lying(metadata(data), **lie), data, max_rows=50_000, max_bytes=2**30)
+        check_unpacked(lying(data, 0, true, said), max_rows=50_000, max_bytes=2**30)
 
 
 def test_the_footers_sizes_are_not_believed() -> None:
-    data = written(use_dictionary=False)
-    lying = Lying(metadata(data), groups={"total_byte_size": 1, "columns": {"total_uncompressed_size": 1}})
+    data = written(ZEROS.select(["a"]), use_dictionary=False, compression="zstd")
+    unpacked = chunk(data).total_uncompressed_size
+    forged = lying(data, 0, unpacked, 1)
+    assert chunk(forged).total_uncompressed_size == 1
     with pytest.raises(TooMuch, match="unpack to more"):
-        check_unpacked(lying, data, max_rows=50_000, max_bytes=100_000)
+        check_unpacked(forged, max_rows=50_000, max_bytes=100_000)
+    check_unpacked(forged, max_rows=50_000, max_bytes=unpacked)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"PAR1", b"PAR1PAR1", b"PAR1\x00\x00\x00\x00PAR1", b"PAR1" + b"\xff" * 8 + b"PAR1"]
+)
+def test_what_is_no_parquet_is_refused(data: bytes) -> None:
+    with pytest.raises(TooMuch):
+        check_unpacked(data, max_rows=1, max_bytes=1)
+
+
+def footer_of(thrift: bytes) -> bytes:
+    return b"PAR1" + thrift + len(thrift).to_bytes(4, "little") + b"PAR1"
+
+
+@pytest.mark.parametrize(
+    "thrift",
+    [
+        b"\x1c" * 100_000,  # structs in structs
+        b"\x19" * 100_000,  # lists in lists
+        b"\x49\xfc\xff\xff\xff\xff\x0f",  # a list of four thousand million structs
+        b"\x19\xf3\xff\xff\xff\x7f" + b"\x01" * 1_100_000,
+        b"\x18\xff\xff\xff\xff\x7f",  # a text longer than the file
+        b"\x16" + b"\xff" * 20,  # a number without end
+        b"\x1b\x00",  # a map
+    ],
+)
+def test_thrift_bombs_are_refused_at_once(thrift: bytes) -> None:
+    with pytest.raises(TooMuch, match="not laid out as Parquet has it"):
+        check_unpacked(footer_of(thrift), max_rows=1, max_bytes=1)
