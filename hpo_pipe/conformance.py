@@ -20,8 +20,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hpo_pipe.decide import decide
+from hpo_pipe.registry import find, options_of, registered
 from hpo_pipe.replay import replay
 from hpo_pipe.rungs import levels
+from hpo_pipe.schedulers import GROUP, SCHEDULERS, milestones_of
 from hpo_pipe.view import View
 from storage_schema.codec import Json
 from storage_schema.history import History
@@ -35,6 +37,7 @@ from storage_schema.records import (
     Limits,
     Metric,
     Program,
+    Progress,
     Resource,
     SettledSpec,
     Study,
@@ -114,12 +117,20 @@ def toy_study(
         space=space,
         constraints=constraints or {},
         metrics=(Metric(name="loss", goal=goal),),
-        resource=Resource(name="epoch", min=1, max=top, rungs=levels(1, top, eta)),
+        resource=_resource(scheduler or {"name": "asha"}, top, levels(1, top, eta)),
         scheduler=scheduler or {"name": "asha"},
         searcher=searcher or {"name": "sobol"},
         limits=limits or Limits(trials=30),
         program=Program(function="train:main"),
     )
+
+
+def _resource(scheduler: Json, top: int, rungs: tuple[int, ...]) -> Resource:
+    milestones: tuple[int, ...] = ()
+    if scheduler.get("name") in registered(GROUP, SCHEDULERS):
+        algorithm = find(GROUP, SCHEDULERS, scheduler["name"], "toy", "scheduler")
+        milestones = milestones_of(algorithm, options_of(algorithm, scheduler, "toy", "scheduler"), rungs)
+    return Resource(name="epoch", min=1, max=top, rungs=rungs, milestones=milestones)
 
 
 def toy_objective(parameters: Mapping[str, Json], resource: int) -> float:
@@ -156,8 +167,9 @@ def simulated(
     log: list[Entry] = []
     rng = np.random.Generator(np.random.PCG64(seed))
     settled: tuple[SettledSpec, ...] = ()
+    progress: tuple[Progress, ...] = ()
     for number in range(MAX_ENTRIES):
-        facts = Facts(now=float(number), demand=workers, settled=settled)
+        facts = Facts(now=float(number), demand=workers, settled=settled, progress=progress)
         entry = _entry(number, facts, decide(view, facts))
         yield Moment(entry, facts, view, log)
         history.fold(entry)
@@ -165,7 +177,13 @@ def simulated(
         if history.closed:
             return
         running = sorted(history.open)
-        ended = [spec for spec in running if rng.random() < 0.4 or history.finished is not None]
+        ended = [spec for spec in running if rng.random() < 0.4 or _stopped(history, spec)]
+        if study.resource and study.resource.milestones:
+            under_way = [spec for spec in running if not _stopped(history, spec)]
+            progress = tuple(p for spec in under_way if (p := _progress(history, spec, objective)))
+            at_the_end = [spec for spec in running if spec not in {p.spec for p in progress}]
+            settled = tuple(_ended(history, spec, objective) for spec in at_the_end)
+            continue
         settled = tuple(_ended(history, spec, objective) for spec in ended or running[:1])
     raise AssertionError(f"the study did not end within {MAX_ENTRIES} entries")
 
@@ -174,14 +192,32 @@ def _entry(number: int, facts: Facts, decisions: tuple[Decision, ...]) -> Entry:
     return Entry(entry=number, token=_NOBODY, author="coordinator", facts=facts, decisions=decisions)
 
 
+def _stopped(history: History, spec: SpecId) -> bool:
+    return history.finished is not None or bool(history.trials[history.specs[spec].issue.trial].stopped)
+
+
+def _progress(history: History, spec: SpecId, objective: Objective) -> Progress | None:
+    """Return what a running spec reports next on its way, or None where it comes to its end."""
+    state, resource = history.specs[spec], history.study.resource
+    told = state.progress.get("loss", ())
+    after = told[-1][0] if told else state.issue.start
+    left = [m for m in (resource.milestones if resource else ()) if after < m <= state.issue.to]
+    value = objective(state.issue.parameters, left[0]) if left else None
+    if value is None:
+        return None
+    point = (left[0], value if math.isfinite(value) else None)
+    return Progress(spec=spec, attempt=1, curves={"loss": (point,)})
+
+
 def _ended(history: History, spec: SpecId, objective: Objective) -> SettledSpec:
     issue = history.specs[spec].issue
-    if history.finished is not None:
+    if _stopped(history, spec):
         return SettledSpec(spec=spec, link=2, outcome="stop")
     value = objective(issue.parameters, issue.to)
     if value is None:
         return SettledSpec(spec=spec, link=2, outcome="fail")
-    curve = ((issue.to, value if math.isfinite(value) else None),)
+    told = history.specs[spec].progress.get("loss", ())
+    curve = (*(p for p in told if p[0] < issue.to), (issue.to, value if math.isfinite(value) else None))
     return SettledSpec(spec=spec, link=2, outcome="done", resource=issue.to, curves={"loss": curve})
 
 

@@ -33,9 +33,12 @@ def _decisions(view: View, demand: int) -> Iterator[Decision]:
     if ended := reached_limit(history):
         yield Finish(reason=ended)
         return
+    planner = Planner(view)
+    for stop in planner.judged():
+        history.fold_decision(stop)
+        yield stop
     if history.paused:
         return
-    planner = Planner(view)
     left = MAX_DECISIONS
     for trial in list(history.reissue):
         issue = planner.reissue(trial)

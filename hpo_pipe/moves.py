@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hpo_pipe.enqueued import whole
 from hpo_pipe.schedulers import scheduler_of
 from hpo_pipe.searchers import searcher_of
-from hpo_pipe.view import Done, Promote, Sample, Stop, Suggestion, View
+from hpo_pipe.view import Done, Judge, Promote, Sample, Stop, Suggestion, View
 from storage_schema.codec import Json
 from storage_schema.errors import ProtocolViolation
 from storage_schema.records import CheckpointRef, Issue, StopTrial
@@ -34,6 +34,12 @@ class Planner:
         self._searcher = searcher_of(view.study, view.space)
         self._no_samples = ""
         """Why no new trial can start any more; empty while they can."""
+
+    def judged(self) -> Iterator[StopTrial]:
+        """Yield the stops of running trials that the newest reports call for."""
+        if self._view.history.news and isinstance(self._scheduler, Judge):
+            for move in self._scheduler.judge(self._view):
+                yield self._stop(move)
 
     def reissue(self, number: int) -> Issue | None:
         """Return the spec that takes up trial `number` where it was cut short, or None beyond the limits."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -105,6 +105,24 @@ class Scheduler(Protocol):
 
     def next_promotion(self, view: View) -> Move | None:
         """Return the next move that needs no new configuration, or None."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A scheduler that also looks at running trials, at the milestones that it names when the study is created."""
+
+    @staticmethod
+    def milestones(options: Any, rungs: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the resources at which running trials are looked at, rising, at most the last rung."""
+        ...
+
+    def judge(self, view: View) -> Iterator[Stop]:
+        """Yield whom to stop of those that have just reported (`History.news`); each at most once.
+
+        Asked once for each report, with all reports that came with it already known, and never again for the same one:
+        later results do not reverse what was decided on earlier ones.
+        """
         ...
 
 

@@ -18,6 +18,7 @@ from workers.commit import Commits
 from workers.ending import Ended
 from workers.interruption import Interruption
 from workers.lease import Lease, Lost
+from workers.milestones import milestones_of
 from workers.remove_tree import remove_tree
 from workers.restore import restore
 from workers.retention import forget_superseded
@@ -111,7 +112,14 @@ class Attempt:
         )
         try:
             self._watch = Watch(
-                self._bench, self._claimed.holding, trial, log, commits, self._patience, self._to()
+                self._bench,
+                self._claimed.holding,
+                trial,
+                log,
+                commits,
+                self._patience,
+                milestones_of(self._bench.study, self._claimed.issue, start.resource),
+                self._to(),
             )
             ended = self._watch.until_end()
             return self._close(start, log, commits, (trial, ended))
@@ -120,8 +128,6 @@ class Attempt:
             raise
         finally:
             trial.close()
-
-    # where it starts
 
     def _restored(self) -> Start:
         """Return the best place to start from whose files are here and verified."""
@@ -167,8 +173,6 @@ class Attempt:
 
     def _to(self) -> int | None:
         return self._claimed.issue.to if self._bench.study.resource else None
-
-    # how it ends
 
     def _close(
         self, start: Start, log: SegmentLog, commits: Commits, run: tuple[TrialProcess, Ended] | None

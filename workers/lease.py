@@ -6,18 +6,22 @@ import math
 import re
 import threading
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from storage_schema.chain import read_link
 from storage_schema.codec import finite
 from storage_schema.errors import StoreUnavailable
 from storage_schema.keys import SpecId, worker_key
-from storage_schema.records import Heartbeat, Held, Link, LinkKind, Timing
+from storage_schema.records import Curve, Heartbeat, Held, Link, LinkKind, Timing
 from storage_schema.waiting import ANNOUNCE_AFTER_S, Patience
 from workers.world import World
 
 COALESCE_S = 0.2
 """Heartbeats are written no more often than this, however many chains open and close."""
+
+NEWS_SHARE = 0.125
+"""Of `flush_s`: how soon a heartbeat tells of a milestone that was passed. Each costs a request."""
 
 RECENT = 64
 RETIRE_LIMIT_S = 5.0
@@ -46,6 +50,8 @@ class Holding:
         """The process was paused: look before anything else."""
         self.poked = False
         """Look soon: the study has ended."""
+        self.curves: Mapping[str, Curve] = {}
+        """What was reported at milestones."""
         self.lost = ""
         self._world = world
         self._lease_s = lease_s
@@ -88,7 +94,14 @@ class Holding:
         """Return the line of the heartbeat."""
         value = None if self.value is None else finite(self.value)
         id = self.claim.id
-        return Held(spec=id.spec, attempt=id.link, trial=self.trial, resource=self.resource, value=value)
+        return Held(
+            spec=id.spec,
+            attempt=id.link,
+            trial=self.trial,
+            resource=self.resource,
+            value=value,
+            curves=self.curves,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +181,10 @@ class Lease:
         for holding in self._holdings():
             holding.poked = True
 
+    def tell(self) -> None:
+        """Take note of news that a coordinator waits for: the heartbeat is written sooner."""
+        self._news = True
+
     def give_up(self, reason: str) -> None:
         """Lose all that is held, and go on as a new worker."""
         with self._lock:
@@ -188,6 +205,7 @@ class Lease:
         self.worker = worker_id(self._machine.name, self._machine.pid, self._world.token())
         self._beats = 0
         self._wanted = True
+        self._news = False
         self._beat_at: float | None = None
         self._failures = 0
         self._failing_since = 0.0
@@ -199,7 +217,9 @@ class Lease:
         if self._beat_at is None:
             return -math.inf
         flush_s = self._timing.flush_s
-        return self._beat_at + (min(flush_s, COALESCE_S) if self._wanted else flush_s)
+        if self._wanted:
+            return self._beat_at + min(flush_s, COALESCE_S)
+        return self._beat_at + (flush_s * NEWS_SHARE if self._news else flush_s)
 
     def _beat(self, now: float) -> None:
         try:
@@ -216,7 +236,7 @@ class Lease:
     def _write(self) -> None:
         with self._lock:
             self._beats += 1
-            self._wanted = False
+            self._wanted = self._news = False
             holdings = [h for h in self._held if not h.lost]
             beat = self._heartbeat(holdings)
         self._beat_at = sent = self._world.clock.monotonic()

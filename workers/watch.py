@@ -10,6 +10,7 @@ from storage_schema.waiting import ANNOUNCE_AFTER_S, Patience
 from workers.commit import Commits, Finished
 from workers.ending import Ended
 from workers.lease import Holding
+from workers.milestones import Milestones
 from workers.remove_tree import remove_tree
 from workers.retention import forget_older
 from workers.segments import SegmentLog, at_once
@@ -39,9 +40,12 @@ class Watch:
         log: SegmentLog,
         commits: Commits,
         patience: Patience,
+        milestones: Milestones,
         to: int | None,
     ) -> None:
         self._world = bench.world
+        self._lease = bench.lease
+        self._milestones = milestones
         self._to = to
         self._timing = bench.study.timing
         self._counted = bench.study.resource is not None
@@ -108,7 +112,11 @@ class Watch:
     def _take_reports(self) -> None:
         if self._log.full:
             return
-        value = self._log.add(self._trial.reports())
+        reports = self._trial.reports()
+        value = self._log.add(reports)
+        if self._milestones.see(reports):
+            self._holding.curves = self._milestones.curves()
+            self._lease.tell()
         if self._log.greatest is not None:
             self._holding.resource = self._log.greatest
         if value is not None:

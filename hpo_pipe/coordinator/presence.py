@@ -8,12 +8,12 @@ no heartbeat that holds a claim has changed; a one-shot tick compares modified t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from storage_schema.errors import DamagedRecord
 from storage_schema.keys import WORKERS, LinkId, SpecId, parse_worker_key, worker_key
-from storage_schema.records import Heartbeat
+from storage_schema.records import Heartbeat, Held
 from storage_schema.store import Blob, Stat, Store
 
 MASS_LOSS_WORKERS = 4
@@ -94,6 +94,16 @@ class Presence:
             if now - s.changed_at < self._lease_s and store_now - s.modified < self._lease_s
         )
         return sum(beat.slots for beat in beats if beat is not None and beat.role == "worker")
+
+    def told(self, claims: Mapping[LinkId, str]) -> dict[LinkId, Held]:
+        """Return what holders say of the claims that they hold, where they tell of milestones."""
+        found = {}
+        for id, worker in claims.items():
+            seen = self.seen.get(worker)
+            for held in seen.beat.holding if seen and seen.beat else ():
+                if held.curves and held.spec == id.spec and held.attempt == id.link:
+                    found[id] = held
+        return found
 
     def expired(self, claims: list[Claim], before: float, after: float) -> list[Claim]:
         """Return the claims whose holder has been silent for a lease, for a coordinator that keeps running.

@@ -13,13 +13,14 @@ from hpo_pipe.coordinator.board import BoardWriter, compose
 from hpo_pipe.coordinator.chains import Chain, Chains
 from hpo_pipe.coordinator.log import Log
 from hpo_pipe.coordinator.presence import Claim, Presence, list_workers
+from hpo_pipe.coordinator.progress import progress_of
 from hpo_pipe.coordinator.world import Gather, drawn_token, in_order
 from hpo_pipe.decide import decide
 from hpo_pipe.view import View
 from storage_schema.clock import Clock
 from storage_schema.history import History
 from storage_schema.keys import LinkId, worker_key
-from storage_schema.records import Entry, Facts, Heartbeat, Link, LinkKind, SettledSpec, Study
+from storage_schema.records import Entry, Facts, Heartbeat, Link, LinkKind, Progress, SettledSpec, Study
 from storage_schema.store import Store, Wait
 from storage_schema.trial_state import SpecState
 
@@ -218,9 +219,11 @@ class Coordinator:
             settled = self._settled()
             if attempt == 0:
                 self._size_backlog(len(settled))
-            facts = Facts(now=self._store_now(), demand=self._demand(), settled=settled)
+            facts = Facts(
+                now=self._store_now(), demand=self._demand(), settled=settled, progress=self._progress()
+            )
             decisions = decide(self._view, facts)
-            if not settled and not decisions:
+            if not settled and not facts.progress and not decisions:
                 break
             entry = Entry(
                 entry=self.history.head + 1,
@@ -240,6 +243,16 @@ class Coordinator:
     def _settled(self) -> tuple[SettledSpec, ...]:
         open_specs = (self.history.open[spec] for spec in sorted(self.history.open) if spec in self._chains)
         return tuple(fact for spec in open_specs if (fact := self._chains.settled(spec)) is not None)
+
+    def _progress(self) -> tuple[Progress, ...]:
+        """Return what the holders of open specs tell of milestones that the log does not hold yet."""
+        resource = self._study.resource
+        if resource is None or not resource.milestones:
+            return ()
+        claims = {chain.claim.id: chain.claim.author for chain in self._chains if chain.claim}
+        told = self._presence.told(claims)
+        found = (progress_of(self.history.open[id.spec], id.link, told[id]) for id in sorted(told))
+        return tuple(progress for progress in found if progress is not None)
 
     def _store_now(self) -> float:
         return round(self._clock.monotonic() + self._store_ahead_s, 3)

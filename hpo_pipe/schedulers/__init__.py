@@ -6,18 +6,22 @@ from typing import Any
 
 from hpo_pipe.registry import find, named, options_of
 from hpo_pipe.schedulers.asha import AshaScheduler
+from hpo_pipe.schedulers.asha_stopping import AshaStoppingScheduler
 from hpo_pipe.schedulers.d_asha import DelayedAshaScheduler
 from hpo_pipe.schedulers.full_training import FullTraining
 from hpo_pipe.schedulers.hyperband import HyperbandScheduler, SuccessiveHalvingScheduler
+from hpo_pipe.schedulers.median import MedianStopping
 from hpo_pipe.schedulers.pasha import PashaScheduler
 from hpo_pipe.view import Scheduler
 from storage_schema.records import Study
 
 SCHEDULERS: dict[str, type[Any]] = {
     "none": FullTraining,
+    "median": MedianStopping,
     "successive_halving": SuccessiveHalvingScheduler,
     "hyperband": HyperbandScheduler,
     "asha": AshaScheduler,
+    "asha_stopping": AshaStoppingScheduler,
     "d_asha": DelayedAshaScheduler,
     "pasha": PashaScheduler,
 }
@@ -29,7 +33,15 @@ A class says with ``needs_resource`` whether it compares trials below the greate
 
 GROUP = "hpo_pipe.schedulers"
 
-__all__ = ["GROUP", "SCHEDULERS", "scheduler_of"]
+__all__ = ["GROUP", "SCHEDULERS", "milestones_of", "scheduler_of"]
+
+
+def milestones_of(scheduler: type[Any], options: Any, rungs: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the resources at which a scheduler looks at running trials; none for most."""
+    milestones: tuple[int, ...] = (
+        scheduler.milestones(options, rungs) if hasattr(scheduler, "milestones") else ()
+    )
+    return milestones
 
 
 def scheduler_of(study: Study) -> Scheduler:

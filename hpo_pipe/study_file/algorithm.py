@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from hpo_pipe import schedulers, searchers
@@ -59,6 +59,9 @@ def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> A
     searching = read_options(searcher.Options, own, where, KEY)
     rungs = _rungs(resource, scheduler)
     _check(scheduler, scheduling, rungs.rungs if rungs else (1,), where)
+    if rungs is not None:
+        looks = schedulers.milestones_of(scheduler, scheduling, rungs.rungs)
+        rungs = replace(rungs, milestones=looks)
     return Algorithm(
         scheduler={"name": scheduler_name, **asdict(scheduling)},
         searcher={"name": searcher_name, **asdict(searching)},

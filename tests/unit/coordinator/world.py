@@ -111,9 +111,19 @@ class HandWorker:
         self._beats = itertools.count(1)
         self._held: dict[SpecId, int] = {}
         self._closed: list[SpecId] = []
+        self._told: dict[SpecId, list[tuple[int, float | None]]] = {}
+
+    def tell(self, spec: SpecId, *points: tuple[int, float | None], attempt: int | None = None) -> None:
+        """Report at milestones, in the next heartbeat; `attempt` for one that it does not hold any more."""
+        self._told.setdefault(spec, []).extend(points)
+        self.beat() if attempt is None else self._beat({**self._held, spec: attempt})
 
     def beat(self) -> None:
-        held = tuple(Held(spec=s, attempt=a, trial=0) for s, a in self._held.items())
+        self._beat(self._held)
+
+    def _beat(self, holding: dict[SpecId, int]) -> None:
+        curves = {spec: {"loss": tuple(points)} for spec, points in self._told.items()}
+        held = tuple(Held(spec=s, attempt=a, trial=0, curves=curves.get(s, {})) for s, a in holding.items())
         beat = Heartbeat(
             worker=self.name,
             role="worker",

@@ -1,0 +1,85 @@
+"""ASHA, the stopping variant: trials run on, and end at a rung where they are not among the best.
+
+The rule at a rung: go on if the rank among all that have reported there is below max(1, floor(n / eta)), this trial
+included. The first ones to arrive always go on, so the outcome depends on the order of arrival. No trial is paused,
+so none needs a checkpoint. What was decided on a report stands, whatever is reported later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hpo_pipe.following import following
+from hpo_pipe.options import Refused, option
+from hpo_pipe.rungs import bracket_of, bracket_shares
+from hpo_pipe.schedulers.reported import Reported
+from hpo_pipe.view import Move, Sample, Stop, View
+
+
+class AshaStoppingScheduler:
+    """Registered as ``asha_stopping``."""
+
+    needs_resource = True
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Options:
+        """As for ``asha``."""
+
+        eta: int = option(3, low=2, high=1000)
+        brackets: int = option(1, low=1, high=64)
+        """A trial of bracket s is first looked at at rung s."""
+
+    def __init__(self, options: Options) -> None:
+        self._eta = options.eta
+        self._brackets = options.brackets
+
+    @staticmethod
+    def check(options: Options, rungs: tuple[int, ...]) -> None:
+        """Raise Refused where the options do not go with the study's rungs."""
+        if options.brackets > len(rungs):
+            raise Refused("brackets", options.brackets, f"at most {len(rungs)}, the number of rungs")
+
+    @staticmethod
+    def milestones(options: Options, rungs: tuple[int, ...]) -> tuple[int, ...]:
+        """Return all rungs but the last."""
+        return rungs[:-1]
+
+    def judge(self, view: View) -> Iterator[Stop]:
+        """Yield the trials that have just reported at a rung and are not among its best."""
+        levels = {rung.level: place for place, rung in enumerate(view.history.rungs)}
+        stopped: set[int] = set()
+        for trial, resource in view.history.news:
+            place = levels.get(resource)
+            known = view.history.trials[trial]
+            if place is None or place < known.bracket or trial in stopped or known.stopped:
+                continue
+            standing = following(view, Reported).standing(place, trial)
+            if standing is not None and standing[0] >= max(1, standing[1] // self._eta):
+                stopped.add(trial)
+                yield Stop(trial=trial, reason=self._why(view, resource, *standing))
+
+    def next_move(self, view: View) -> Move | None:
+        """Return a new trial, always: it goes to the end unless it is stopped."""
+        levels = tuple(rung.level for rung in view.history.rungs)
+        shares = bracket_shares(levels, self._brackets)
+        u = float(view.rng("bracket", len(view.history.trials)).random())
+        bracket = bracket_of(u, shares) if len(shares) > 1 else 0
+        unit = view.study.resource.name if view.study.resource else "step"
+        return Sample(
+            bracket=bracket,
+            rung=len(levels) - 1,
+            reason=f"trained to the end unless it falls behind, from {unit} {levels[bracket]} on",
+        )
+
+    def next_promotion(self, view: View) -> Move | None:
+        """Return None: no trial is ever paused."""
+        return None
+
+    def _why(self, view: View, resource: int, rank: int, count: int, loss: float) -> str:
+        study, kept = view.study, max(1, count // self._eta)
+        unit = study.resource.name if study.resource else "step"
+        return (
+            f"rank {rank + 1} of {count} at {unit} {resource}, {study.objective.name} "
+            f"{view.history.value(loss):.6g}; only the best {kept} {'goes' if kept == 1 else 'go'} on"
+        )
