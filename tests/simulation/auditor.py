@@ -28,6 +28,7 @@ from storage_schema.trial_env import TrialFile
 from tests.e2e.slow_training import state_after
 from tests.simulation.chain_book import ChainBook
 from tests.simulation.data_book import DataBook
+from tests.simulation.holder_book import HolderBook
 from tests.simulation.log_book import LogBook
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Auditor:
         self.log = LogBook(study, self.data, fail)
         self.chains = ChainBook(study, self.log, self.data, fail)
         self.log.chains = self.chains
+        self.holders = HolderBook(study.timing.lease_s, fail)
         self.attempts = 0
 
     # what happens in the store
@@ -155,9 +157,11 @@ class Auditor:
 
     # what processes say and do
 
-    def sent(self, call: Call) -> None:
+    def sent(self, call: Call, now: float) -> None:
         """Check a hint when it is sent: it may land late, but it must never have been wrong."""
-        if (worker := parse_worker_key(call.key)) is not None:
+        if call.verb == "create":
+            self.holders.sent(call, now)
+        elif (worker := parse_worker_key(call.key)) is not None:
             self._guarded(call.key, lambda: self._heartbeat(worker, call))
         elif call.key == BOARD:
             self._guarded(call.key, lambda: self._board(call))

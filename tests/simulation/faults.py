@@ -67,6 +67,8 @@ class Dice:
 
     def draw(self, verb: str, rng: random.Random) -> Fault | None:
         """Return the fault that befalls a call of `verb`."""
+        if not self._total[verb]:
+            return None
         roll = rng.random()
         if roll >= self._total[verb]:
             return None

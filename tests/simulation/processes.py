@@ -134,7 +134,7 @@ def run_wish(world: World, actor: Actor, wish: Callable[[OpenStudy], object]) ->
 def unexpected(actor: Actor, status: int | None, error: BaseException | None) -> str:
     """Say what is wrong with the way a process ended; empty where the protocol allows it."""
     if error is None:
-        interrupted = actor.interruption is not None or actor.kind == "coordinator"
+        interrupted = actor.interruption is not None or actor.kind in ("coordinator", "once")
         allowed = {None, EXIT_DONE, EXIT_INTERRUPTED} if interrupted else {None, EXIT_DONE, EXIT_UNAVAILABLE}
         return "" if status in allowed else f"{actor.name} ended with status {status}"
     match error:

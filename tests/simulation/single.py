@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.faults import APPLY, Fault
+from tests.simulation.faults import APPLY
 from tests.simulation.history import Outcome, run_recipe
 from tests.simulation.recipe import Recipe, WorkerPlan
 from tests.simulation.weather import Single
@@ -51,17 +51,15 @@ def singles(stride: int = 1) -> list[tuple[Recipe, Single]]:
 def run_singles(stride: int, jobs: int) -> Iterator[Outcome]:
     """Run them all."""
     if jobs <= 1:
-        yield from map(_run, singles(stride))
+        yield from map(run_single, singles(stride))
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(_run, singles(stride), chunksize=16)
+        yield from pool.map(run_single, singles(stride), chunksize=16)
 
 
-def _run(what: tuple[Recipe, Single]) -> Outcome:
+def run_single(what: tuple[Recipe, Single]) -> Outcome:
+    """Run the history of a recipe in which one fault is all that goes wrong."""
     recipe, single = what
     outcome = run_recipe(recipe, single=single)
     words = tuple(f"{single.fault} at call {single.call}: {words}" for words in outcome.violations)
     return Outcome(recipe=recipe, violations=words, digest=outcome.digest, counts=outcome.counts)
-
-
-__all__ = ["Fault", "run_singles", "singles"]

@@ -26,7 +26,7 @@ TIME_OUT_S = (0.3, 4.0)
 class Call:
     """One request on its way."""
 
-    __slots__ = ("actor", "answer", "data", "extra", "key", "landed", "listing_began", "verb")
+    __slots__ = ("actor", "answer", "data", "extra", "key", "landed", "listing_began", "sent", "verb")
 
     def __init__(self, actor: Actor, verb: str, key: str, data: bytes, extra: str | None) -> None:
         self.actor = actor
@@ -37,6 +37,7 @@ class Call:
         """get: the version that the caller has; list: start_after."""
         self.listing_began = actor.listing_began
         """When the author's newest listing of the workers began, before it sent this."""
+        self.sent = actor.process.hub.now
         self.answer: Any = None
         self.landed = 0
 
@@ -74,8 +75,8 @@ class ProcessStore:
         if verb == "list" and key == WORKERS:
             actor.listing_began = world.hub.now
         call = Call(actor, verb, key, data, extra)
-        if verb == "replace":
-            world.auditor.sent(call)
+        if verb in ("replace", "create"):
+            world.auditor.sent(call, world.hub.now)
         fault = world.weather.fault(actor, verb)
         roll = self._rng.random()
         there_s, back_s = self._latency_s * (0.1 + roll), self._latency_s * (0.1 + (roll * 977.0) % 1.0)

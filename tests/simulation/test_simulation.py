@@ -11,10 +11,13 @@ import pytest
 
 from tests.simulation.__main__ import SEEDS, kept_recipe
 from tests.simulation.history import Outcome, run_recipe, run_seed
-from tests.simulation.single import run_singles
+from tests.simulation.single import run_single, run_singles, singles
 
 SEEDS_IN_ALL = 1000
+"""`python -m tests.simulation --seeds 100000` runs more of them."""
 BATCH = 20
+STRIDE = 7
+PARTS = 4
 KEPT = sorted(SEEDS.glob("*.json"))
 ROOT = Path(__file__).parent.parent.parent
 
@@ -54,7 +57,16 @@ def test_one_seed_is_one_history() -> None:
     assert there.stdout.split() == here
 
 
-def test_a_history_lives_through_each_fault_at_some_calls() -> None:
-    """A sample; `python -m tests.simulation --single` tries every call."""
-    for outcome in run_singles(stride=37, jobs=1):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_one_fault_at_one_call_does_no_harm(part: int) -> None:
+    """A sample of all calls x all faults; `python -m tests.simulation --single` tries every one."""
+    for what in singles(STRIDE)[part::PARTS]:
+        outcome = run_single(what)
         assert not outcome.violations, in_words(outcome)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_one_fault_at_any_call_does_no_harm() -> None:
+    bad = [in_words(outcome) for outcome in run_singles(stride=1, jobs=2) if outcome.violations]
+    assert not bad, bad[:3]

@@ -119,6 +119,8 @@ class World:
     def answered(self, call: Call, fault: Fault | None, error: Exception | None = None) -> None:
         """Take note of an answer."""
         self.counts["calls"] += 1
+        if error is None and call.actor.kind == "worker":
+            self.auditor.holders.answered(call, self.hub.now)
         if error is None and call.verb in ("create", "replace", "delete"):
             outcome = "answered"
         elif error is not None:
