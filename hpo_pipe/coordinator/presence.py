@@ -18,6 +18,8 @@ from storage_schema.store import Blob, Stat, Store
 
 MASS_LOSS_WORKERS = 4
 """When more than half of at least this many holders vanish at once, it is the observer or the store that is ill."""
+READ_GRAIN_S = 1.0
+"""S3 lists milliseconds and reads whole seconds."""
 FORGET_LEASES = 20
 """A heartbeat that has not changed for so many leases is deleted."""
 
@@ -186,10 +188,12 @@ class Presence:
         return pointed | (_holding(before.beat) if before else set())
 
     def _last_sign(self, claim: Claim) -> float:
+        """Return when a holder last showed itself; a claim's time is of a read, and may be up to a second too old."""
+        claimed = claim.modified + READ_GRAIN_S
         seen = self.seen.get(claim.worker)
         if seen is not None and _holds(seen.beat, claim.id):
-            return max(seen.modified, claim.modified)
-        return claim.modified
+            return max(seen.modified, claimed)
+        return claimed
 
 
 def _holds(beat: Heartbeat | None, id: LinkId) -> bool:

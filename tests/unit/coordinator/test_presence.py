@@ -70,6 +70,16 @@ def test_a_holder_that_beats_is_never_expired() -> None:
         assert world.look(held, after_s=10) == []
 
 
+def test_a_one_shot_tick_knows_that_reads_tell_whole_seconds() -> None:
+    world = World("coarse")
+    world.beat("c-own")
+    world.look()
+    mine = world.presence.seen["c-own"].modified
+    for created, expired in ((mine - LEASE_S - 2.0, True), (mine - LEASE_S - 0.5, False)):
+        read = replace(claim(0, "w-dead"), modified=created)
+        assert bool(world.presence.expired_once([read], "c-own")) is expired
+
+
 def test_a_claim_without_any_heartbeat_expires_after_the_lease() -> None:
     world, silent = World("silent"), claim(0, "w-dead")
     assert world.look(silent) == []

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hpo_pipe.coordinator.append import append_user_entry
+from hpo_pipe.coordinator.presence import READ_GRAIN_S
 from hpo_pipe.coordinator.tick import Coordinator
 from hpo_pipe.replay import replay
 from storage_schema.chain import read_chain
@@ -176,7 +177,7 @@ def test_a_one_shot_tick_fences_by_the_stores_clock() -> None:
     modified = world.store.get(worker_key("w-dead"))
     assert isinstance(modified, Blob)
     old = world.coordinator(one_shot=True)
-    old._presence._lease_s = 0.0  # the store's clock cannot be turned here: let any age be too old
+    old._presence._lease_s = -READ_GRAIN_S  # the store's clock cannot be turned here: let any age be too old
     assert [link.spec for link in old.tick().fenced] == [spec]
 
 
