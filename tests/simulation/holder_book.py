@@ -10,7 +10,6 @@ from storage_schema.keys import (
     LinkId,
     parse_link_key,
     parse_manifest_key,
-    parse_segment_key,
     parse_worker_key,
 )
 from storage_schema.records import Heartbeat, Link, LinkKind
@@ -25,49 +24,52 @@ SLACK_SHARE = 0.03
 
 
 class HolderBook:
-    """When each holder last knew that its attempt was its own, in virtual time."""
+    """When each holder last knew that its attempt was its own, in virtual time.
+
+    Checked are manifests and links, which make data count. A flush may be under way with several segments at once;
+    nothing trusts a segment that no manifest or link names.
+    """
 
     def __init__(self, lease_s: float, fail: Callable[[str], None]) -> None:
         self._longest_s = lease_s * (1 + SLACK_SHARE) + SLACK_S
         self._lease_s = lease_s
         self._fail = fail
-        self._sure_at: dict[LinkId, float] = {}
-        self._sent: set[str] = set()
+        self._sure_at: dict[tuple[str, LinkId], float] = {}
+        """Process and attempt, to when."""
+        self._sent: set[tuple[str, str]] = set()
 
     def sent(self, call: Call, now: float) -> None:
         """Check a create when it is sent for the first time."""
-        attempt = _written_for(call)
-        if attempt is None or call.key in self._sent:
+        attempt, name = _written_for(call), call.actor.name
+        if attempt is None:
             return
-        self._sent.add(call.key)
-        link = parse_link_key(call.key)
-        if link is not None and link == attempt:  # a claim
-            self._sure_at[attempt] = now
-            return
-        silent_s = now - self._sure_at.get(attempt, 0.0)
-        if silent_s > self._longest_s:
-            self._fail(
-                f"{call.actor.name} writes {call.key} and has neither shown itself nor looked for {silent_s:.1f} s; "
-                f"the lease is {self._lease_s:g} s"
-            )
+        if parse_link_key(call.key) == attempt:  # a claim: the lease counts from when it was first sent
+            self._sure_at.setdefault((name, attempt), now)
+        elif (name, call.key) not in self._sent:
+            self._sent.add((name, call.key))
+            silent_s = now - self._sure_at.get((name, attempt), 0.0)
+            if silent_s > self._longest_s:
+                self._fail(
+                    f"{name} writes {call.key} and has neither shown itself nor looked for {silent_s:.1f} s; "
+                    f"the lease is {self._lease_s:g} s"
+                )
 
     def answered(self, call: Call, now: float) -> None:
         """Take note of what a holder has learnt: a heartbeat has arrived, or nothing stands behind its claim."""
         if call.verb == "replace" and (worker := parse_worker_key(call.key)) is not None:
             for held in Heartbeat.from_bytes(call.data, worker).holding:
-                self._sure(LinkId(held.spec, held.attempt), call.sent)
+                self._sure(call, LinkId(held.spec, held.attempt), call.sent)
         elif call.verb == "get" and call.answer is None and (link := parse_link_key(call.key)) is not None:
-            self._sure(replace(link, link=link.link - 1), now)
+            self._sure(call, replace(link, link=link.link - 1), now)
 
-    def _sure(self, attempt: LinkId, when: float) -> None:
-        self._sure_at[attempt] = max(when, self._sure_at.get(attempt, 0.0))
+    def _sure(self, call: Call, attempt: LinkId, when: float) -> None:
+        place = (call.actor.name, attempt)
+        self._sure_at[place] = max(when, self._sure_at.get(place, 0.0))
 
 
 def _written_for(call: Call) -> LinkId | None:
     """Return the attempt that a create belongs to; of a claim, its own."""
     key = call.key
-    if (segment := parse_segment_key(key)) is not None:
-        return LinkId(segment.spec, segment.attempt)
     if (manifest := parse_manifest_key(key)) is not None:
         return LinkId(manifest.spec, manifest.attempt)
     if (id := parse_link_key(key)) is not None:
