@@ -1,0 +1,215 @@
+"""Small studies in a world of simulated workers that end in any order: what the laws of algorithms are tried on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpo_pipe.decide import decide
+from hpo_pipe.registry import find, options_of, registered
+from hpo_pipe.rungs import levels
+from hpo_pipe.schedulers import GROUP, SCHEDULERS, milestones_of
+from hpo_pipe.view import View
+from storage_schema.codec import Json
+from storage_schema.history import History
+from storage_schema.keys import SpecId
+from storage_schema.records import (
+    Decision,
+    Entry,
+    Facts,
+    Limits,
+    Metric,
+    Program,
+    Progress,
+    Resource,
+    SettledSpec,
+    Study,
+)
+
+Objective = Callable[[Mapping[str, Json], int], float | None]
+"""(parameters, resource) to a value; NaN or infinity are reported as such, None is a trial that crashes."""
+
+SPACE: tuple[Json, ...] = (
+    {"name": "lr", "type": "float", "min": 1e-4, "max": 1e-1, "log": True},
+    {"name": "layers", "type": "int", "min": 1, "max": 8},
+    {"name": "size", "type": "ordinal", "values": [16, 32, 64]},
+    {"name": "activation", "type": "categorical", "values": ["relu", "tanh"]},
+    {"name": "momentum", "type": "constant", "value": 0.9},
+)
+CONDITIONAL: tuple[Json, ...] = (
+    {
+        "name": "lr",
+        "type": "float",
+        "min": 1e-4,
+        "max": 1e-1,
+        "log": True,
+        "prior": {"value": 0.01, "confidence": "high"},
+    },
+    {"name": "layers", "type": "int", "min": 1, "max": 6},
+    {"name": "optimizer", "type": "categorical", "values": ["sgd", "adam"], "probabilities": [1, 3]},
+    {
+        "name": "momentum",
+        "type": "float",
+        "min": 0.5,
+        "max": 0.99,
+        "scale": "reverse-log",
+        "when": {"optimizer": "sgd"},
+        "prior": {"value": 0.9},
+    },
+    {"name": "nesterov", "type": "bool", "when": {"momentum": {"min": 0.8}}},
+    {
+        "name": "size",
+        "type": "ordinal",
+        "values": [16, 32, 64],
+        "when": {"layers": {"min": 3}},
+        "prior": {"value": 32, "confidence": 0.6},
+    },
+)
+"""Conditional parameters, one of them on a conditional one, and priors; for :data:`FORBIDDEN` beside it."""
+FORBIDDEN: Json = {
+    "forbidden": [{"optimizer": "adam", "lr": {"min": 0.05}}, {"layers": [5, 6], "size": 64}],
+}
+SPACES: dict[str, tuple[tuple[Json, ...], Json]] = {
+    "plain": (SPACE, {}),
+    "conditional": (CONDITIONAL, FORBIDDEN),
+}
+"""Spaces that the laws are to hold over, each with its constraints."""
+MAX_ENTRIES = 5000
+_NOBODY = "0"
+_UNSEEN = ("rungs", "study", "touched", "_journal")
+
+
+def toy_study(
+    *,
+    scheduler: Json = None,
+    searcher: Json = None,
+    space: tuple[Json, ...] = SPACE,
+    constraints: Json = None,
+    goal: str = "minimize",
+    limits: Limits | None = None,
+    top: int = 9,
+    eta: int = 3,
+    seed: int = 1,
+) -> Study:
+    """Return a small study; by default ASHA with Sobol points and 30 trials."""
+    return Study(
+        name="toy",
+        token=_NOBODY,
+        created_at=0.0,
+        seed=seed,
+        space=space,
+        constraints=constraints or {},
+        metrics=(Metric(name="loss", goal=goal),),
+        resource=_resource(scheduler or {"name": "asha"}, top, levels(1, top, eta)),
+        scheduler=scheduler or {"name": "asha"},
+        searcher=searcher or {"name": "sobol"},
+        limits=limits or Limits(trials=30),
+        program=Program(function="train:main"),
+    )
+
+
+def _resource(scheduler: Json, top: int, rungs: tuple[int, ...]) -> Resource:
+    milestones: tuple[int, ...] = ()
+    if scheduler.get("name") in registered(GROUP, SCHEDULERS):
+        algorithm = find(GROUP, SCHEDULERS, scheduler["name"], "toy", "scheduler")
+        milestones = milestones_of(algorithm, options_of(algorithm, scheduler, "toy", "scheduler"), rungs)
+    return Resource(name="epoch", min=1, max=top, rungs=rungs, milestones=milestones)
+
+
+def toy_objective(parameters: Mapping[str, Json], resource: int) -> float:
+    """Return a loss that falls with training, a multiple of 2**-20 so that affine maps of it are exact."""
+    distance: float = abs(math.log10(parameters["lr"]) + 2.0) + 0.1 * abs(parameters["layers"] - 3)
+    return math.floor((distance + 1.0 / resource) * 2**20) / 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A decision that was just taken, and what it was taken on."""
+
+    entry: Entry
+    facts: Facts
+    view: View
+    """Of the history before the entry; the entry is folded in when the next moment is asked for."""
+    log: Sequence[Entry]
+    """The entries before this one."""
+
+    def history(self) -> History:
+        """Return the history before the entry, grown afresh from the log."""
+        history = History(self.view.study)
+        for entry in self.log:
+            history.fold(entry)
+        return history
+
+
+def simulated(
+    study: Study, objective: Objective = toy_objective, *, workers: int = 4, seed: int = 0
+) -> Iterator[Moment]:
+    """Run a study with workers that end in any order; yield every decision."""
+    view = View.of(History(study))
+    history = view.history
+    log: list[Entry] = []
+    rng = np.random.Generator(np.random.PCG64(seed))
+    settled: tuple[SettledSpec, ...] = ()
+    progress: tuple[Progress, ...] = ()
+    for number in range(MAX_ENTRIES):
+        facts = Facts(now=float(number), demand=workers, settled=settled, progress=progress)
+        entry = next_entry(number, facts, decide(view, facts))
+        yield Moment(entry, facts, view, log)
+        history.fold(entry)
+        log.append(entry)
+        if history.closed:
+            return
+        running = sorted(history.open)
+        ended = [spec for spec in running if rng.random() < 0.4 or _stopped(history, spec)]
+        if study.resource and study.resource.milestones:
+            under_way = [spec for spec in running if not _stopped(history, spec)]
+            progress = tuple(p for spec in under_way if (p := _progress(history, spec, objective)))
+            at_the_end = [spec for spec in running if spec not in {p.spec for p in progress}]
+            settled = tuple(_ended(history, spec, objective) for spec in at_the_end)
+            continue
+        settled = tuple(_ended(history, spec, objective) for spec in ended or running[:1])
+    raise AssertionError(f"the study did not end within {MAX_ENTRIES} entries")
+
+
+def next_entry(number: int, facts: Facts, decisions: tuple[Decision, ...]) -> Entry:
+    """Return the entry that a coordinator would append."""
+    return Entry(entry=number, token=_NOBODY, author="coordinator", facts=facts, decisions=decisions)
+
+
+def _stopped(history: History, spec: SpecId) -> bool:
+    return history.finished is not None or bool(history.trials[history.specs[spec].issue.trial].stopped)
+
+
+def _progress(history: History, spec: SpecId, objective: Objective) -> Progress | None:
+    """Return what a running spec reports next on its way, or None where it comes to its end."""
+    state, resource = history.specs[spec], history.study.resource
+    told = state.progress.get("loss", ())
+    after = told[-1][0] if told else state.issue.start
+    left = [m for m in (resource.milestones if resource else ()) if after < m <= state.issue.to]
+    value = objective(state.issue.parameters, left[0]) if left else None
+    if value is None:
+        return None
+    point = (left[0], value if math.isfinite(value) else None)
+    return Progress(spec=spec, attempt=1, curves={"loss": (point,)})
+
+
+def _ended(history: History, spec: SpecId, objective: Objective) -> SettledSpec:
+    issue = history.specs[spec].issue
+    if _stopped(history, spec):
+        return SettledSpec(spec=spec, link=2, outcome="stop")
+    value = objective(issue.parameters, issue.to)
+    if value is None:
+        return SettledSpec(spec=spec, link=2, outcome="fail")
+    told = history.specs[spec].progress.get("loss", ())
+    curve = (*(p for p in told if p[0] < issue.to), (issue.to, value if math.isfinite(value) else None))
+    return SettledSpec(spec=spec, link=2, outcome="done", resource=issue.to, curves={"loss": curve})
+
+
+def picture(history: History) -> Json:
+    """Return all that a history holds, in a form that can be compared."""
+    rungs = [(r.level, list(r.ranking), list(r.waiting), sorted(r.promoted)) for r in history.rungs]
+    plain = {n: repr(v) for n, v in vars(history).items() if n not in _UNSEEN}
+    return rungs, plain
