@@ -56,6 +56,9 @@ def test_64_threads_and_300_keys_of_memory(tmp_path: Path) -> None:
 def test_a_stampede_of_workers_on_as_many_specs(workers: int) -> None:
     found = stampede(workers, workers, seed=1)
     assert sorted(map(len, found.wins.values())) == [1] * workers
+    print(
+        f"{workers} workers and specs: {found.creates_per_win:.2f} creates, {found.reads / workers:.1f} reads a win"
+    )
     assert found.creates_per_win <= 1.5
     again = stampede(workers, workers, seed=1) if workers == 100 else found
     assert (again.wins, again.creates, again.reads) == (found.wins, found.creates, found.reads)

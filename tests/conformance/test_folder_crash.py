@@ -203,7 +203,9 @@ SEQUENCES = (a_study, boards, a_checkpoint_that_goes)
 def test_every_state_recovers(sequence: Callable[[World], None], worlds: Callable[..., World]) -> None:
     world = worlds()
     sequence(world)
-    assert judge(world.done(), world.top) > 30
+    count = judge(world.done(), world.top)
+    print(f"{sequence.__name__}: {count} states")
+    assert count > 30
 
 
 def test_every_state_recovers_where_there_are_no_hard_links(worlds: Callable[..., World]) -> None:

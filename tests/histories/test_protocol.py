@@ -46,7 +46,9 @@ def judged(fleet: Fleet, *, sends_again: bool) -> Counter[str]:
     assert audit(open_store(fleet.url)) == []
     assert fleet.kills
     assert len({operation.process for operation in history}) >= 5
-    return Counter(operation.outcome for operation in history)
+    seen = Counter(operation.outcome for operation in history)
+    print(f"{fleet.url}, {fleet.kills} kills: {len(history)} requests, {dict(seen)}")
+    return seen
 
 
 def test_a_study_in_a_folder(fleets: list[Fleet], tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_a_study_on_s3_behind_a_lossy_network(
         fleet = RecordedFleet(url, tmp_path, IMPORTABLE | s3_environment(proxy.endpoint), epoch_s=0.1)
         fleets.append(fleet)
         fleet.create(trials=12)
-        proxy.plan = at_random(0.05, *FAULTS, seed=31)
+        proxy.plan = at_random(0.25, *FAULTS, seed=31, method="PUT")
         fleet.harry(random.Random(7), coordinators=2, workers=3, kills=6, every_s=2.0, until_s=240)
         proxy.plan = lambda _: None
         assert judged(fleet, sends_again=True)["unknown"]

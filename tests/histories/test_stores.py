@@ -36,8 +36,10 @@ def judge(
     if contention.work == "claims":
         assert holders(contention.url, contention.rounds) == []
     seen = Counter(operation.outcome for operation in history)
-    assert seen["created"] + seen["unknown"] >= contention.rounds
-    assert seen["exists"] and seen["value"]
+    assert len({operation.key for operation in history if operation.verb == "create"}) >= contention.rounds
+    assert seen["value"]
+    assert seen["exists"] or contention.work != "storm"
+    print(f"{contention.work} at {contention.url}: {len(history)} requests, {dict(seen)}")
     return seen
 
 
@@ -84,7 +86,7 @@ def proxy(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prox
 def test_s3_behind_a_network_that_loses_delays_and_resets(
     work: str, proxy: Proxy, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy.plan = at_random(0.15, *LOSSES, seed=30)
+    proxy.plan = at_random(0.3, *LOSSES, seed=30, method="PUT")
     contention = Contention(
         url=s3_server.new_url(),
         folder=tmp_path,
