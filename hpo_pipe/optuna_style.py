@@ -27,7 +27,7 @@ class Suggestions:
         """Return the parameter as a float.
 
         Raises:
-            LookupError: the study has no such parameter.
+            LookupError: the study has no such parameter, or it is inactive in this trial.
             ValueError: it lies outside of `low` to `high`, or is no number.
         """
         if self.alone and name not in self.params:
@@ -62,7 +62,10 @@ def _found(params: dict[str, Any], name: str) -> Any:
 
     close = get_close_matches(name, list(params), n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise LookupError(f"the study has no parameter {name!r}{hint}; it has: {', '.join(params) or 'none'}")
+    has = ", ".join(params) or "none"
+    raise LookupError(
+        f"this trial has no parameter {name!r}{hint}; it has: {has}. Where the study has it, it is inactive here"
+    )
 
 
 def _number(name: str, value: Any) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hpo_pipe.schedulers import SCHEDULERS
+from hpo_pipe.searchers import SEARCHERS
 from hpo_pipe.study_file import read_study_file
 from storage_schema.errors import StudyFileError
 
@@ -246,13 +248,13 @@ MISTAKES = {
         "at; [resource] needs max"
     ],
     ("scheduler", "[limits]", '[algorithm]\nscheduler = "ahsa"\n[limits]'): [
-        "algorithm.scheduler is 'ahsa', expected asha or none (did you mean 'asha'?)"
+        f"algorithm.scheduler is 'ahsa', expected {' or '.join(sorted(SCHEDULERS))} (did you mean 'asha'?)"
     ],
     ("searcher", "[limits]", '[algorithm]\nsearcher = "sobel"\n[limits]'): [
-        "algorithm.searcher is 'sobel', expected grid or halton or random or sobol (did you mean 'sobol'?)"
+        f"algorithm.searcher is 'sobel', expected {' or '.join(sorted(SEARCHERS))} (did you mean 'sobol'?)"
     ],
     ("bare algorithm", COMMAND, f'algorithm = "bohb"\n{COMMAND}'): [
-        "algorithm is 'bohb', expected a table, or one of asha, grid, halton, none, random, sobol"
+        f"algorithm is 'bohb', expected a table, or one of {', '.join(sorted([*SCHEDULERS, *SEARCHERS]))}"
     ],
     ("another searcher's option", "[limits]", "[algorithm]\nshuffle = true\n[limits]"): [
         "algorithm.shuffle is not known (did you mean 'scheduler'?), allowed: scheduler, searcher, brackets"
