@@ -15,7 +15,7 @@ ROUNDS = 4
 
 
 class GridSearcher:
-    """Combinations in mixed-radix order, the last parameter fastest; or shuffled.
+    """Combinations in mixed-radix order, the last parameter fastest, case by case of the conditions; or shuffled.
 
     Each is there once: combinations that differ in inactive parameters only are one, forbidden ones are none.
     """
