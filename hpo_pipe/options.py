@@ -11,10 +11,16 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, field, fields
+from itertools import islice
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError, nearest
+
+MAX_LINES = 100
+"""Mistakes of one kind that are told; each of them may list all that is allowed."""
+MAX_NAME = 80
+"""Characters of a wrong name that are told."""
 
 _T = TypeVar("_T")
 
@@ -81,13 +87,13 @@ def read_options(cls: type[_T], given: Json, where: str, key: str) -> _T:
 
 
 def unknown_names(given: Iterable[str], known: Iterable[str], where: str, key: str) -> list[str]:
-    """Return one line for every name in `given` that is not in `known`."""
+    """Return one line for every name in `given` that is not in `known`, at most :data:`MAX_LINES`."""
     known = list(known)
     names = ", ".join(known)
+    unknown = (str(name)[:MAX_NAME] for name in given if name not in known)
     return [
-        f"{where}: {dotted(key, str(name))} is not known{nearest(str(name), known)}, allowed: {names}"
-        for name in given
-        if name not in known
+        f"{where}: {dotted(key, name)} is not known{nearest(name, known)}, allowed: {names}"
+        for name in islice(unknown, MAX_LINES)
     ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from hpo_pipe.conditions import Clause
-from hpo_pipe.options import Refused
+from hpo_pipe.options import MAX_LINES, MAX_NAME, Refused
 from storage_schema.codec import Json
 from storage_schema.errors import UserError, nearest
 
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 
 def checked(space: Space, parameters: Mapping[str, Json], partial: bool) -> dict[str, Json]:
     """Return what :meth:`Space.check` says; raises UserError."""
+    names = ", ".join(space.names)
+    unknown = (str(name)[:MAX_NAME] for name in parameters if name not in space.names)
     lines = [
-        f"parameter {name} is not known{nearest(str(name), space.names)}, allowed: {', '.join(space.names)}"
-        for name in parameters
-        if name not in space.names
+        f"parameter {name} is not known{nearest(name, space.names)}, allowed: {names}"
+        for name in islice(unknown, MAX_LINES)
     ]
     own: dict[str, Json] = {}
     for parameter in space.parameters:

@@ -43,10 +43,10 @@ class UnderWorker:
             self._metrics_file: str = found["metrics_file"]
             self._checkpoint_dir: str = found["checkpoint_dir"]
             self._stop_file: str = found["stop_file"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._fd = os.open(self._metrics_file, flags, 0o644)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise RuntimeError(f"{VARIABLE}={path} cannot be read: {type(error).__name__}: {error}") from None
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._fd = os.open(self._metrics_file, flags, 0o644)
 
     def steps_to(self, count: int | None) -> int:
         """Return the resource at which this spec ends."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from storage_schema.errors import UserError
 from storage_schema.records.study import Program
 from storage_schema.redaction import Redactor
+from storage_schema.terminal import one_line
 from storage_schema.trial_env import TrialFile
 from workers.attempt_process import AttemptProcess
 from workers.ending import Ended, ended
@@ -218,12 +219,18 @@ def _checked(function: str) -> str:
     return function
 
 
+def _status(found: object) -> int:
+    if type(found) is not int or not 0 <= found <= 255:
+        raise ValueError(found)
+    return found
+
+
 def _read(line: bytes) -> Ended | None:
     """Read the process's answer, as carefully as any stranger's bytes."""
     try:
         found = json.loads(line)
-        status, reason = int(found["status"]), str(found["reason"])[:300]
-    except (ValueError, TypeError, KeyError):
+        status, reason = _status(found["status"]), one_line(str(found["reason"])[:300])
+    except (ValueError, TypeError, KeyError, RecursionError):
         status, reason = 1, "the warm process answered with something unreadable"
     plain = ended(status)
     return Ended(status=status, signal=None, reason=reason or plain.reason)

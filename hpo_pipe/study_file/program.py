@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 from hpo_pipe.options import mistake
@@ -96,8 +97,10 @@ def _is_variable(name: str | None) -> bool:
 
 def _pattern(pattern: str, where: str) -> str:
     try:
-        groups = re.compile(pattern).groups
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)  # an expression that will mean something else
+            groups = re.compile(pattern).groups
+    except (re.error, RecursionError, OverflowError, FutureWarning) as error:
         raise mistake(where, "metric.pattern", pattern, f"a regular expression ({error})") from None
     if groups != 1:
         raise mistake(where, "metric.pattern", pattern, "one group, around the number")

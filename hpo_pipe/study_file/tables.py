@@ -39,8 +39,8 @@ class MetricTable:
     """Finds the value in what a script prints; one group, around the number."""
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.name) <= 200 or self.name == "resource":
-            raise Refused("name", self.name, "1 to 200 characters, and not 'resource'")
+        if not 1 <= len(self.name) <= 200 or not self.name.isprintable() or self.name == "resource":
+            raise Refused("name", self.name, "1 to 200 printable characters, and not 'resource'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,8 @@ class ResourceTable:
     eta: int = option(3, low=2, high=1000)
 
     def __post_init__(self) -> None:
+        if not 1 <= len(self.name) <= 200 or not self.name.isprintable():
+            raise Refused("name", self.name, "1 to 200 printable characters")
         if self.min > self.max:
             raise Refused("max", self.max, f"an integer of at least min ({self.min})")
 
