@@ -9,6 +9,7 @@ import math
 import random
 from dataclasses import dataclass, replace
 
+from hpo_pipe.coordinator.backlog import MAX_WAITING, MIN_WAITING, Backlog
 from hpo_pipe.coordinator.board import BoardWriter, compose
 from hpo_pipe.coordinator.chains import Chain, Chains
 from hpo_pipe.coordinator.log import Log
@@ -26,8 +27,6 @@ from storage_schema.trial_state import SpecState
 
 MAX_ROUNDS = 16
 """Lost races for the head of the log within one tick before it is left to the next one."""
-MIN_WAITING = 2
-MAX_WAITING = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +84,7 @@ class Coordinator:
         self._beat_at = -math.inf
         self._started_at = clock.now()
         self._store_ahead_s = 0.0  # the store's clock minus our monotonic one
-        self._backlog = MIN_WAITING
+        self._backlog = Backlog()
 
     @property
     def history(self) -> History:
@@ -218,7 +217,7 @@ class Coordinator:
         for attempt in range(MAX_ROUNDS):
             settled = self._settled()
             if attempt == 0:
-                self._size_backlog(len(settled))
+                self._backlog.see(len(settled), sum(chain.is_open for chain in self._chains))
             facts = Facts(
                 now=self._store_now(), demand=self._demand(), settled=settled, progress=self._progress()
             )
@@ -263,16 +262,5 @@ class Coordinator:
         A tick that runs once cannot know how many are used up until the next one, and keeps one for each slot.
         """
         slots = self._presence.slots(self._clock.monotonic(), self.name)
-        waiting = max(slots, MIN_WAITING) if self._one_shot else self._backlog
+        waiting = max(slots, MIN_WAITING) if self._one_shot else self._backlog.size
         return slots + min(waiting, MAX_WAITING)
-
-    def _size_backlog(self, settled: int) -> None:
-        """Let more specs wait where all were used up since the last tick, and fewer where many were left.
-
-        Too few would let slots stand idle; too many would be decided earlier than need be, on fewer results.
-        """
-        left = sum(chain.is_open for chain in self._chains)
-        if settled and not left:
-            self._backlog = min(2 * self._backlog, MAX_WAITING)
-        elif 2 * left > self._backlog:
-            self._backlog = max(MIN_WAITING, self._backlog - 1)
