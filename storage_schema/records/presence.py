@@ -69,6 +69,8 @@ class Heartbeat:
         """Read the record; raises DamagedRecord, which readers of hints take as "not there"."""
         key = worker_key(worker)
         f = opened(data, key, ("heartbeat",))
+        if f.text("worker") != worker:
+            f.refuse("worker", f.text("worker"), worker)
         return cls(
             worker=worker,
             role=f.one_of("role", ("worker", "coordinator")),
