@@ -24,7 +24,7 @@ from hpo_pipe.trial_place import UnderWorker
 from hpo_pipe.view import View
 from storage_schema import keys
 from storage_schema.codec import decode, encode_record
-from storage_schema.errors import DamagedRecord, HpoPipeError, StudyFileError, UserError
+from storage_schema.errors import DamagedRecord, StudyFileError, UserError
 from storage_schema.history import History
 from storage_schema.keys import LinkId, SpecId
 from storage_schema.metric_log import curves, read_segment, thinned
