@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from hpo_pipe.conditions import Between
 from hpo_pipe.conformance import toy_study
 from hpo_pipe.searchers import searcher_of
 from hpo_pipe.space import Space
@@ -190,19 +191,30 @@ def test_a_missing_entry_is_not_taken_for_an_inactive_one():
     assert np.isnan(space.encode({"y": True})).tolist() == [True, False]
 
 
-@pytest.mark.parametrize("fine", [True, False])
-def test_human_bounds_mean_what_they_say(fine):
-    """0.3 is at least 0.3, though the unit interval of [0.1, 0.7] has no 0.3 of its own."""
+@pytest.mark.parametrize("step", [{}, {"step": 0.01}])
+@pytest.mark.parametrize(("low", "bound"), [(0.1, 0.34), (0.1, 0.42), (0.1, 0.3), (-1.0, 0.01), (-1.0, 0.6)])
+def test_human_bounds_mean_what_they_say(low, bound, step):
+    """0.34 is at least 0.34, though the unit interval of [0.1, 0.7] has only 0.33999999999999997."""
     space = Space.from_json(
         [
-            {"name": "x", "type": "float", "min": 0.1, "max": 0.7} | ({} if fine else {"step": 0.1}),
-            {"name": "y", "type": "bool", "when": {"x": {"min": 0.3}}},
-            {"name": "z", "type": "bool", "when": {"x": {"max": 0.3}}},
+            {"name": "x", "type": "float", "min": low, "max": 0.7, **step},
+            {"name": "y", "type": "bool", "when": {"x": {"min": bound}}},
+            {"name": "z", "type": "bool", "when": {"x": {"max": bound}}},
         ]
     )
-    given_ = {"x": 0.3, "y": True, "z": False}
+    given_ = {"x": bound, "y": True, "z": False}
     assert space.check(given_) == given_
     assert set(space.decode(space.encode(given_))) == {"x", "y", "z"}
+
+
+def test_borders_of_uneven_cells_are_where_single_points_have_them():
+    """numpy's exp and the C library's differ in a last bit here and there."""
+    space = Space.from_json([{"name": "n", "type": "int", "min": 1, "max": 2000, "log": True}])
+    (parameter,) = space.parameters
+    edges = [edges_of(Between("n", n, None, n, math.inf), parameter)[0] for n in range(2, 2001)]
+    points = np.array([[math.nextafter(e, 0), e, math.nextafter(e, 1)] for e in edges]).reshape(-1, 1)
+    snapped = space.snap(points)
+    assert [space.decode(row) for row in snapped] == [space.decode(point) for point in points]
 
 
 def test_kinds_are_what_models_need():

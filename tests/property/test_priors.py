@@ -120,7 +120,8 @@ def test_an_ordinals_prior_favours_its_neighbours():
     assert density.argmax() == 1 and density[0] == pytest.approx(density[2]) and density[3] < density[2]
 
 
-@given(st.integers(1, 2000), st.integers(0, 10**6))
+@settings(deadline=None)
+@given(st.integers(1, 500), st.integers(0, 10**6))
 def test_no_draw_leaves_the_cell_that_it_was_drawn_for(count, seed):
     """Rounding at a cell's border would hand a draw to the neighbour."""
     values = list(range(count))
@@ -129,9 +130,8 @@ def test_no_draw_leaves_the_cell_that_it_was_drawn_for(count, seed):
     space = Space.from_json([{"name": "a", "type": "ordinal", "values": values, "probabilities": weights}])
     assume(space.dimensions)
     starts = np.concatenate([[0.0], np.cumsum(np.array(weights) / math.fsum(weights))[:-1]])
-    wanted = rng.integers(0, count, 20)
-    drawn = space.from_prior(starts[wanted][:, None] + 1e-12)
-    assert [space.decode(point)["a"] for point in drawn] == wanted.tolist()
+    drawn = space.from_prior(starts[:, None])
+    assert [space.decode(point)["a"] for point in drawn] == values
 
 
 def test_the_normal_quantile_is_that_of_scipy():
