@@ -18,8 +18,9 @@ from storage_schema.records.log import (
     SettledSpec,
     StopTrial,
 )
+from storage_schema.records.metric import GOALS, Metric
 from storage_schema.records.presence import Board, Heartbeat, Held, OpenSpec
-from storage_schema.records.study import GOALS, Limits, Metric, Program, Resource, Study, Timing
+from storage_schema.records.study import Limits, Program, Resource, Study, Timing
 
 __all__ = [
     "GOALS",

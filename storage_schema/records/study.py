@@ -8,22 +8,13 @@ from dataclasses import dataclass, field, fields
 from storage_schema.codec import Json, encode_record
 from storage_schema.errors import DamagedRecord, UserError
 from storage_schema.keys import MAX_LINK, MAX_RESOURCE, STUDY, checked_study_name
+from storage_schema.records.metric import Metric, read_metrics
 from storage_schema.records.reading import FORMAT, Fields, opened
 
-GOALS = ("minimize", "maximize")
 MAX_RUNGS = 1_000
 MAX_ATTEMPTS = MAX_LINK // 2
 """Each attempt has two links: its claim, and how it ended."""
 MAX_SECONDS = 1e8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A number that trials report. The first of a study is its objective."""
-
-    name: str
-    goal: str = "minimize"
-    """``minimize`` or ``maximize``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +42,11 @@ class Limits:
     """Seconds since the first log entry, on the store's clock."""
     gpu_hours: float | None = None
     target: float | None = None
-    """The study ends when the objective is at least this good."""
+    """The study ends when the objective is at least this good, within all bounds."""
+    not_improving: int | None = None
+    """The study ends when so many trials have come back without improving on the best result."""
+    convergence: float | None = None
+    """The study ends when the best results differ by less than this share of what results differ by."""
 
     def to_json(self) -> Json:
         """Return the limits that are set."""
@@ -66,6 +61,8 @@ class Limits:
             wall_s=f.optional("wall_s", f.number),
             gpu_hours=f.optional("gpu_hours", f.number),
             target=f.optional("target", f.number),
+            not_improving=f.optional("not_improving", f.integer),
+            convergence=f.optional("convergence", f.number),
         )
 
 
@@ -127,8 +124,23 @@ class Study:
 
     @property
     def objective(self) -> Metric:
-        """The metric that is searched for."""
+        """The metric that is searched for; of several objectives the first."""
         return self.metrics[0]
+
+    @property
+    def objectives(self) -> tuple[Metric, ...]:
+        """The metrics that are searched for."""
+        return (self.metrics[0], *(metric for metric in self.metrics[1:] if metric.objective))
+
+    @property
+    def bounded(self) -> tuple[Metric, ...]:
+        """The metrics that a result must keep within bounds."""
+        return tuple(metric for metric in self.metrics if metric.bounded)
+
+    @property
+    def plain(self) -> bool:
+        """Whether a result is as good as the value of its only objective, without any bound."""
+        return not any(m.bounded or (m.objective and m is not self.metrics[0]) for m in self.metrics)
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -147,7 +159,7 @@ class Study:
                 "seed": self.seed,
                 "space": list(self.space),
                 "constraints": self.constraints,
-                "metrics": [{"name": m.name, "goal": m.goal} for m in self.metrics],
+                "metrics": [metric.to_json() for metric in self.metrics],
                 "resource": _resource_json(self.resource),
                 "scheduler": self.scheduler,
                 "searcher": self.searcher,
@@ -178,7 +190,7 @@ class Study:
             seed=f.integer("seed"),
             space=tuple(f.kept_array("space")),
             constraints=f.kept("constraints"),
-            metrics=_metrics(f),
+            metrics=read_metrics(f),
             resource=_resource(f.within("resource")) if f.has("resource") else None,
             scheduler=f.kept("scheduler"),
             searcher=f.kept("searcher"),
@@ -198,13 +210,6 @@ def _name(f: Fields) -> str:
         return checked_study_name(found)
     except UserError as error:
         raise DamagedRecord(f.key, str(error)) from None
-
-
-def _metrics(f: Fields) -> tuple[Metric, ...]:
-    found = tuple(Metric(name=m.word("name"), goal=m.one_of("goal", GOALS)) for m in f.each("metrics"))
-    if not found or len({metric.name for metric in found}) < len(found):
-        f.refuse("metrics", [metric.name for metric in found], "one metric or more, of different names")
-    return found
 
 
 def _enqueued(f: Fields) -> tuple[dict[str, Json], ...]:
