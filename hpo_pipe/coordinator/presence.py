@@ -107,18 +107,19 @@ class Presence:
                     found[id] = held
         return found
 
-    def expired(self, claims: list[Claim], before: float, after: float) -> list[Claim]:
+    def expired(self, claims: list[Claim], before: float, now: float) -> list[Claim]:
         """Return the claims whose holder has been silent for a lease, for a coordinator that keeps running.
 
         Args:
             claims: all open claims.
-            before, after: the observer's monotonic clock when the last listing began and ended, seconds.
+            before: the observer's monotonic clock when the last listing began, seconds.
+            now: the same when all claims had been read, which comes after the listing: a new one may be younger than it.
         """
         held = {claim.id for claim in claims}
         self._alive_at = {id: at for id, at in self._alive_at.items() if id in held}
         silent = []
         for claim in claims:
-            self._alive_at.setdefault(claim.id, after)
+            self._alive_at.setdefault(claim.id, now)
             seen = self.seen.get(claim.worker)
             if seen and seen.changed_at > self._alive_at[claim.id] and _holds(seen.beat, claim.id):
                 self._alive_at[claim.id] = seen.changed_at

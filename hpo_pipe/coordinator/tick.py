@@ -94,9 +94,9 @@ class Coordinator:
     def tick(self) -> Ticked:
         """Observe, fence, decide, append, publish."""
         read = self.log.follow()
-        before, after = self._look_at_workers()
+        before = self._look_at_workers()
         probed = self._probe()
-        fenced = self._fence(before, after)
+        fenced = self._fence(before)
         stopped = self._stop()
         settled, entries = self._append()
         self._board.publish(compose(self.history, self._chains), self._clock.monotonic())
@@ -113,7 +113,8 @@ class Coordinator:
         """Take back the heartbeat: this coordinator is about to end."""
         self._store.delete(worker_key(self.name))
 
-    def _look_at_workers(self) -> tuple[float, float]:
+    def _look_at_workers(self) -> float:
+        """List the heartbeats; return the own monotonic clock just before."""
         now = self._clock.monotonic()
         if now - self._beat_at >= self._study.timing.flush_s:
             self._store.replace(worker_key(self.name), self._heartbeat())
@@ -126,7 +127,7 @@ class Coordinator:
         if own is not None and own.changed_at == after:
             self._store_ahead_s = own.modified - after
         self._presence.forget(after, self.name)
-        return before, after
+        return before
 
     def _heartbeat(self) -> bytes:
         self._beat += 1
@@ -155,7 +156,7 @@ class Coordinator:
             self._swept_at = now
         return found
 
-    def _fence(self, before: float, after: float) -> list[LinkId]:
+    def _fence(self, before: float) -> list[LinkId]:
         claims = [
             Claim(id=chain.claim.id, worker=chain.claim.author, modified=chain.last_modified)
             for chain in self._chains
@@ -164,7 +165,7 @@ class Coordinator:
         if self._one_shot:
             expired = self._presence.expired_once(claims, self.name)
         else:
-            expired = self._presence.expired(claims, before, after)
+            expired = self._presence.expired(claims, before, self._clock.monotonic())
         return [claim.id for claim in expired if self._fence_one(claim)]
 
     def _fence_one(self, claim: Claim) -> bool:

@@ -70,6 +70,19 @@ def test_a_holder_that_beats_is_never_expired() -> None:
         assert world.look(held, after_s=10) == []
 
 
+def test_a_claim_counts_from_when_it_was_read_and_not_from_the_listing_before() -> None:
+    world, young = World("young"), claim(0, "w-a")
+    listed, read = 1000.0, 1005.0
+    world.presence.look(listed, listed, list_workers(world.store))
+    assert world.presence.expired([young], listed, read) == []
+    found = {}
+    for late_s in (30.0, 15.0, 1.0, 0.0):  # often enough not to be taken for a pause of the observer's own
+        now = read + LEASE_S - late_s
+        world.presence.look(now, now, list_workers(world.store))
+        found[late_s] = world.presence.expired([young], now, now)
+    assert found == {30.0: [], 15.0: [], 1.0: [], 0.0: [young]}
+
+
 def test_a_one_shot_tick_knows_that_reads_tell_whole_seconds() -> None:
     world = World("coarse")
     world.beat("c-own")
