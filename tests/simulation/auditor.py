@@ -16,6 +16,7 @@ from storage_schema.keys import (
     CHECKPOINTS,
     STUDY,
     LinkId,
+    SpecId,
     parse_link_key,
     parse_log_key,
     parse_manifest_key,
@@ -30,12 +31,16 @@ from tests.simulation.chain_book import ChainBook
 from tests.simulation.data_book import DataBook
 from tests.simulation.holder_book import HolderBook
 from tests.simulation.log_book import LogBook
+from tests.simulation.observer_book import ObserverBook
+from workers.watch import STOP_GRACE_S
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Actor
     from tests.simulation.store import Call
 
 ONCE = ("log/", "chain/", STUDY)
+LAG_S = 4.0
+"""Over and above flush and grace: looks at a poll, requests that were under way."""
 
 
 class Auditor:
@@ -55,11 +60,16 @@ class Auditor:
         self._beats: dict[str, int] = {}
         self.signs: dict[LinkId, float] = {}
         """When a sign of life of an attempt last landed."""
+        self.lost_at: dict[LinkId, float] = {}
+        """When an attempt was taken from its holder."""
         self.data = DataBook(fail)
         self.log = LogBook(study, self.data, fail)
         self.chains = ChainBook(study, self.log, self.data, fail)
         self.log.chains = self.chains
         self.holders = HolderBook(study.timing.lease_s, fail)
+        self.observers = ObserverBook(study.timing.lease_s, self.chains.holding, fail)
+        self._told_of_end: set[str] = set()
+        """The processes that have asked the log for what comes behind the end of the study, and found nothing."""
         self.attempts = 0
 
     # what happens in the store
@@ -68,6 +78,8 @@ class Auditor:
         """Take note that a request has reached the true store."""
         verb, key = call.verb, call.key
         if verb in ("get", "list"):
+            if self.closed and answer is None and parse_log_key(key) == len(self.log.entries):
+                self._told_of_end.add(call.actor.name)
             return
         once = key.startswith(ONCE)
         if once and verb != "create":
@@ -106,8 +118,11 @@ class Auditor:
             self.attempts += 1
             self.signs[id] = now
             self._owned(link.author, call.actor)
-        elif link.kind is LinkKind.FENCE and self.faithful:
-            self._fenced(LinkId(id.spec, id.link - 1), call)
+        elif link.kind in (LinkKind.FENCE, LinkKind.STOP):
+            attempt = LinkId(id.spec, id.link - 1)
+            self.lost_at[attempt] = now
+            if link.kind is LinkKind.FENCE and self.faithful:
+                self._fenced(attempt, call)
         elif link.kind in (LinkKind.DONE, LinkKind.FAIL, LinkKind.RELEASE):
             self._owned(link.author, call.actor)
 
@@ -157,10 +172,24 @@ class Auditor:
 
     # what processes say and do
 
+    def answered(self, call: Call, now: float, error: Exception | None) -> None:
+        """Take note of what a process has learnt."""
+        if call.actor.kind == "coordinator":
+            self.observers.answered(call, now, error)
+        elif call.actor.kind == "worker" and error is None:
+            self.holders.answered(call, now)
+
+    def left(self, actor: Actor) -> None:
+        """Check that a worker that ends of itself has learnt from the log that the study has ended."""
+        if not self.closed and actor.name not in self._told_of_end:
+            self._fail(f"{actor.name} has left for good; the study is not over, nor did the log say so")
+
     def sent(self, call: Call, now: float) -> None:
         """Check a hint when it is sent: it may land late, but it must never have been wrong."""
         if call.verb == "create":
             self.holders.sent(call, now)
+            if self.faithful and call.actor.kind == "coordinator":
+                self.observers.sent(call)
         elif (worker := parse_worker_key(call.key)) is not None:
             self._guarded(call.key, lambda: self._heartbeat(worker, call))
         elif call.key == BOARD:
@@ -210,9 +239,17 @@ class Auditor:
             self._fail(f"trial {file.trial} was told to start at {file.start} and found {epoch}, {state}")
         self.chains.started(actor, file)
 
-    def trial_ended(self, actor: Actor) -> None:
-        """Take note that a trial is gone."""
+    def trial_ended(self, actor: Actor, file: TrialFile, now: float, clear_since: float) -> None:
+        """Take note that a trial is gone; once nothing hinders it, a worker notices soon that it has lost one."""
         actor.trials -= 1
+        spec = SpecId.parse(file.spec)
+        assert spec is not None
+        lost_at = max(self.lost_at.get(LinkId(spec, file.attempt), now), clear_since)
+        timing = self.log.study.timing
+        if now - lost_at > timing.flush_s + min(timing.grace_s, STOP_GRACE_S) + LAG_S:
+            self._fail(
+                f"{actor.name} trained {file.spec} attempt {file.attempt} for {now - lost_at:.1f} s in vain"
+            )
 
     @property
     def closed(self) -> bool:

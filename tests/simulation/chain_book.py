@@ -60,6 +60,11 @@ class ChainBook:
         claim = links[attempt.link - 1] if attempt.link <= len(links) else None
         return claim.author if claim and claim.kind is LinkKind.CLAIM else ""
 
+    def holding(self) -> int:
+        """Return how many workers hold specs."""
+        last = (links[-1] for links in self._links.values() if links)
+        return len({link.author for link in last if link.kind is LinkKind.CLAIM})
+
     # what lands
 
     def landed(self, id: LinkId, data: bytes, actor: Actor) -> Link | None:
@@ -166,6 +171,8 @@ class ChainBook:
     def needs(self, key: str) -> str:
         """Say why a checkpoint's object must not be deleted now; empty where it may be."""
         prefix = key.partition("/manifest.json")[0].partition("/files/")[0]
+        if self._running_needs(f"{prefix}/manifest.json"):
+            return "its attempt runs, and it is one of the newest two"
         trial = int(prefix.split("/")[1])
         trials = self._log.history.trials
         if self.loose or trial >= len(trials):
@@ -174,6 +181,16 @@ class ChainBook:
             if needed.key == f"{prefix}/manifest.json":
                 return why
         return ""
+
+    def _running_needs(self, key: str) -> bool:
+        """Tell whether a checkpoint is one of the newest two of an attempt that still holds its spec."""
+        id = parse_manifest_key(key)
+        last = self.links(id.spec)[-1:] if id else []
+        if id is None or not last or last[0].kind is not LinkKind.CLAIM or last[0].id.link != id.attempt:
+            return False
+        known = (other for other, _ in self._data.manifests.values())
+        own = sorted(o.resource for o in known if (o.spec, o.attempt) == (id.spec, id.attempt))
+        return id.resource in own[-2:]
 
     def _needed(self, trial: int) -> list[tuple[CheckpointRef, str]]:
         """Return the checkpoints from which a trial may yet go on."""

@@ -69,7 +69,7 @@ class DataBook:
         """Return the curves of a spec from its segments, by the rules of PROTOCOL.md, 7.3."""
         found: Points = {}
         for ref in segments:
-            for resource, metric, value in self._rows[ref.key]:
+            for resource, metric, value in self._rows.get(ref.key, ()):
                 late = ref.until is not None and resource > ref.until
                 if not late and (start == 0 or resource > start):
                     found.setdefault(metric, {})[resource] = value if math.isfinite(value) else None

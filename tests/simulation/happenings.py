@@ -44,7 +44,7 @@ class Happenings:
     def clear_up(self) -> None:
         """Nothing goes wrong any more; whoever stood still goes on."""
         world = self._world
-        world.weather.clear = True
+        world.weather.clear, world.weather.clear_since = True, world.hub.now
         world.tell("world", "the weather clears", "")
         for actor in world.alive():
             actor.process.thaw()

@@ -58,7 +58,11 @@ class LogBook:
         if entry.facts is not None:
             for fact in entry.facts.settled:
                 self._check_fact(fact, number)
-            expected = decide(self._view, entry.facts)
+            try:
+                expected = decide(self._view, entry.facts)
+            except ProtocolViolation as error:
+                self._fail(f"log entry {number} contradicts those before it: {error}")
+                return
             if replace(entry, decisions=expected).to_bytes() != data:
                 self._fail(f"log entry {number} does not replay: {entry.decisions}, expected {expected}")
         self._count(entry)

@@ -148,7 +148,8 @@ class Training:
         """Be gone."""
         if not self._closed:
             self._closed = True
-            self._world.auditor.trial_ended(self._actor)
+            world = self._world
+            world.auditor.trial_ended(self._actor, self._file, world.hub.now, world.weather.clear_since)
 
     # what it does
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ class Weather:
         self._recipe = recipe
         self._rng = random.Random(f"weather/{recipe.seed}")
         self._storms = [self._storm() for _ in range(recipe.storms)]
-        self.now = 0.0
+        self.clear_since = math.inf
 
     def fault(self, actor: Actor, verb: str) -> Fault | None:
         """Return what befalls the next call."""

@@ -20,6 +20,7 @@ from tests.simulation.processes import Actor, TalkingActor, run_coordinator, run
 from tests.simulation.recipe import READ_FAULTS, Recipe, WorkerPlan
 from tests.simulation.store import Call
 from tests.simulation.weather import Single, Weather
+from workers.loop import EXIT_DONE
 
 SUPERVISOR_S = 2.0
 """So often it looks whether a study that was over is open again."""
@@ -119,8 +120,7 @@ class World:
     def answered(self, call: Call, fault: Fault | None, error: Exception | None = None) -> None:
         """Take note of an answer."""
         self.counts["calls"] += 1
-        if error is None and call.actor.kind == "worker":
-            self.auditor.holders.answered(call, self.hub.now)
+        self.auditor.answered(call, self.hub.now, error)
         if error is None and call.verb in ("create", "replace", "delete"):
             outcome = "answered"
         elif error is not None:
@@ -188,7 +188,10 @@ class World:
 
         def main(actor: Actor) -> int:
             if plan is not None:
-                return run_worker(self, actor, plan)
+                status = run_worker(self, actor, plan)
+                if status == EXIT_DONE and plan.patient:
+                    self.auditor.left(actor)
+                return status
             return run_coordinator(self, actor, once=False, until_done=self.recipe.until_done)
 
         self.actor(role.kind, main, again)
