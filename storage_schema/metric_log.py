@@ -94,6 +94,10 @@ def read_segment(data: bytes, key: str) -> pa.Table:
         _check_shape(file, key)
         table = file.read(use_threads=False)
         table.validate(full=True)  # also that names are UTF-8, which is not checked on reading
+    except (
+        MemoryError
+    ):  # one of Arrow's errors is both: this machine is short of memory, and the file may be sound
+        raise
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise DamagedRecord(key, f"not a readable Parquet file: {str(error)[:200]}") from None
     _check_rows(table, key)
@@ -225,8 +229,11 @@ def _check_shape(file: pq.ParquetFile, key: str) -> None:
 
 
 def _names(chunk: pa.DictionaryArray, key: str) -> list[str]:
-    if len(chunk.dictionary) > MAX_NAMES:
-        raise DamagedRecord(key, f"{len(chunk.dictionary)} metrics, more than {MAX_NAMES}")
+    count, size = len(chunk.dictionary), chunk.dictionary.nbytes
+    if count > MAX_NAMES or size > MAX_NAMES * 4 * MAX_NAME_CHARACTERS:
+        raise DamagedRecord(
+            key, f"{count} metrics of {size} bytes, more than {MAX_NAMES} or names that are too long"
+        )
     names: list[str] = chunk.dictionary.to_pylist()
     return names
 

@@ -56,6 +56,8 @@ def decode_pack(data: bytes, end: int) -> list[bytes]:
         if first is None or file.schema_arrow != _SCHEMA:
             raise DamagedRecord(key, "not a pack of log entries")
         table = file.read(use_threads=False)
+    except MemoryError:  # one of Arrow's errors is both, and this one says nothing of the pack
+        raise
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise DamagedRecord(key, f"not Parquet: {str(error)[:200]}") from None
     numbers, entries = table.column("entry").to_pylist(), table.column("data")

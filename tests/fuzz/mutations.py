@@ -149,7 +149,8 @@ def _nudge(holder: Any, step: Any, rng: random.Random) -> None:
 
 def _repeat(holder: Any, step: Any, rng: random.Random) -> None:
     if isinstance(holder, list):
-        holder[step:step] = [holder[step]] * (1, 3, 3_000)[rng.randrange(3)]
+        small = not isinstance(holder[step], list | dict) and len(str(holder[step])) < 100
+        holder[step:step] = [holder[step]] * (1, 3, 3_000 if small else 30)[rng.randrange(3)]
     else:
         holder[ODD_TEXTS[rng.randrange(len(ODD_TEXTS))]] = holder[step]
 

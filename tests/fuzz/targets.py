@@ -23,7 +23,7 @@ from hpo_pipe.study_file import default_timing, read_study_file
 from hpo_pipe.trial_place import UnderWorker
 from hpo_pipe.view import View
 from storage_schema import keys
-from storage_schema.codec import decode, encode_record
+from storage_schema.codec import decode, encode, encode_record
 from storage_schema.errors import DamagedRecord, StudyFileError, UserError
 from storage_schema.history import History
 from storage_schema.keys import LinkId, SpecId
@@ -263,7 +263,7 @@ TARGETS: dict[str, Target] = {
         samples=samples.STUDIES,
         covers=("storage_schema.codec.decode", "storage_schema.records.reading.opened"),
         names="k: ",
-        again=encode_record,
+        again=encode,
         is_json=True,
         is_record=True,
     ),
