@@ -139,10 +139,10 @@ def _settle(history: History, settled: SettledSpec) -> None:
     if spec is None or spec.settled is not None:
         what = "never issued" if spec is None else "settled twice"
         raise ProtocolViolation(f"spec {settled.spec} was {what}")
-    order = list(history.open) if history.drafting else []
+    before = history.open.copy() if history.drafting else history.open
     spec.settled, spec.settled_at = settled, history.head + 1
     del history.open[spec.id]
-    history.note(lambda: _unsettle(history, spec, order))
+    history.note(lambda: _unsettle(history, spec, before))
     history.change("wall_s", history.wall_s + settled.wall_s)
     history.change("gpu_s", history.gpu_s + settled.gpu_s)
     _see(history, spec, settled.curves.get(history.study.objective.name, ()))
@@ -153,9 +153,9 @@ def _settle(history: History, settled: SettledSpec) -> None:
     _enter_rung(history, trial, spec, settled)
 
 
-def _unsettle(history: History, spec: SpecState, order: list[SpecId]) -> None:
+def _unsettle(history: History, spec: SpecState, before: dict[SpecId, SpecState]) -> None:
     spec.settled, spec.settled_at = None, -1
-    history.open = {id: history.specs[id] for id in order}
+    history.open = before  # in the order of issue, as it was
 
 
 def _enter_rung(history: History, trial: TrialState, spec: SpecState, settled: SettledSpec) -> None:
