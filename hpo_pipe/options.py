@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, field, fields
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -65,7 +66,7 @@ def read_options(cls: type[_T], given: Json, where: str, key: str) -> _T:
     if not isinstance(given, Mapping):
         raise mistake(where, key, given, "a table")
     known = {f.name: f for f in fields(cls) if f.init}  # type: ignore[arg-type]
-    hints = get_type_hints(cls)
+    hints = _types(cls)
     mistakes = unknown_names(given, known, where, key)
     values: dict[str, Any] = {}
     for name, declared in known.items():
@@ -84,6 +85,12 @@ def read_options(cls: type[_T], given: Json, where: str, key: str) -> _T:
         return cls(**values)
     except Refused as refused:
         raise mistake(where, dotted(key, refused.name), refused.found, refused.allowed) from None
+
+
+@lru_cache(maxsize=1024)
+def _types(cls: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields. Every decision reads the options of its algorithms anew."""
+    return get_type_hints(cls)
 
 
 def unknown_names(given: Iterable[str], known: Iterable[str], where: str, key: str) -> list[str]:
