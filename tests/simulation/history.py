@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpo_pipe.coordinator import log, packs
+from storage_schema.errors import HpoPipeError
 from storage_schema.records import Limits, Metric, Program, Resource, Study, Timing
 from tests.simulation.books import final_problems
 from tests.simulation.happenings import Happenings
@@ -64,8 +65,11 @@ def run_recipe(
         finally:
             world.close()
         if not world.violations:
-            for problem in final_problems(world):
-                world.fail(problem)
+            try:
+                for problem in final_problems(world):
+                    world.fail(problem)
+            except HpoPipeError as error:
+                world.fail(f"the study cannot be read when it has ended: {error}")
     counts: dict[str, float] = dict(world.counts)
     counts |= {
         "virtual s": world.hub.now,
