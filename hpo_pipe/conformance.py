@@ -2,10 +2,13 @@
 
 ::
 
-    from hpo_pipe.conformance import LAWS, SPACES, toy_study
+    from hpo_pipe.conformance import LAWS, METRICS, SPACES, toy_study
     for space, constraints in SPACES.values():
         for law in LAWS.values():
             law(toy_study(searcher={"name": "mine"}, space=space, constraints=constraints))
+    for metrics in METRICS.values():
+        for law in LAWS.values():
+            law(toy_study(scheduler={"name": "mine"}, metrics=metrics))
 
 A law runs small studies in a world of simulated workers that end in any order, and raises AssertionError where it is
 broken.
@@ -22,6 +25,7 @@ from hpo_pipe.replay import replay
 from hpo_pipe.toy_world import (
     CONDITIONAL,
     FORBIDDEN,
+    METRICS,
     SPACE,
     SPACES,
     Moment,
@@ -35,12 +39,13 @@ from hpo_pipe.toy_world import (
 from hpo_pipe.view import View
 from storage_schema.codec import Json
 from storage_schema.history import History
-from storage_schema.records import Decision, Entry, Facts, Finish, Issue, Limits, Metric, Study
+from storage_schema.records import Decision, Entry, Facts, Finish, Issue, Limits, Study
 
 __all__ = [
     "CONDITIONAL",
     "FORBIDDEN",
     "LAWS",
+    "METRICS",
     "SPACE",
     "SPACES",
     "Moment",
@@ -125,7 +130,7 @@ def a_batch_is_its_parts(study: Study) -> None:
 
 def maximising_is_minimising_the_negative(study: Study) -> None:
     """Negated values with the other goal lead to the same actions (G6)."""
-    other = replace(study, metrics=(Metric(name="loss", goal="maximize"),))
+    other = replace(study, metrics=(replace(study.metrics[0], goal="maximize"), *study.metrics[1:]))
     there = _entries(other, lambda parameters, resource: -toy_objective(parameters, resource))
     assert [_actions(e.decisions) for e in there] == [_actions(e.decisions) for e in _entries(study)]
 

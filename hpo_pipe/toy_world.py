@@ -77,6 +77,18 @@ SPACES: dict[str, tuple[tuple[Json, ...], Json]] = {
     "conditional": (CONDITIONAL, FORBIDDEN),
 }
 """Spaces that the laws are to hold over, each with its constraints."""
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "one": (Metric(name="loss"),),
+    "several": (Metric(name="loss"), Metric(name="size", objective=True)),
+    "bounded": (Metric(name="loss"), Metric(name="latency", max=3.0)),
+    "both": (
+        Metric(name="loss"),
+        Metric(name="size", objective=True, max=7.0),
+        Metric(name="speed", goal="maximize", objective=True),
+        Metric(name="latency", min=1.0, max=3.0),
+    ),
+}
+"""What the laws are to hold for: one objective or several, with and without bounds."""
 MAX_ENTRIES = 5000
 _NOBODY = "0"
 _UNSEEN = ("rungs", "study", "touched", "_journal")
@@ -89,12 +101,13 @@ def toy_study(
     space: tuple[Json, ...] = SPACE,
     constraints: Json = None,
     goal: str = "minimize",
+    metrics: tuple[Metric, ...] = (),
     limits: Limits | None = None,
     top: int = 9,
     eta: int = 3,
     seed: int = 1,
 ) -> Study:
-    """Return a small study; by default ASHA with Sobol points and 30 trials."""
+    """Return a small study; by default ASHA with Sobol points and 30 trials, for one loss with `goal`."""
     return Study(
         name="toy",
         token=_NOBODY,
@@ -102,7 +115,7 @@ def toy_study(
         seed=seed,
         space=space,
         constraints=constraints or {},
-        metrics=(Metric(name="loss", goal=goal),),
+        metrics=metrics or (Metric(name="loss", goal=goal),),
         resource=_resource(scheduler or {"name": "asha"}, top, levels(1, top, eta)),
         scheduler=scheduler or {"name": "asha"},
         searcher=searcher or {"name": "sobol"},
@@ -123,6 +136,14 @@ def toy_objective(parameters: Mapping[str, Json], resource: int) -> float:
     """Return a loss that falls with training, a multiple of 2**-20 so that affine maps of it are exact."""
     distance: float = abs(math.log10(parameters["lr"]) + 2.0) + 0.1 * abs(parameters["layers"] - 3)
     return math.floor((distance + 1.0 / resource) * 2**20) / 2**20
+
+
+def toy_measures(parameters: Mapping[str, Json]) -> dict[str, float]:
+    """Return what a trial reports beside its loss: what pulls the other way, and is the same at every resource."""
+    layers, rate = parameters["layers"], math.log10(parameters.get("lr", 0.01))
+    size, latency = layers + 0.5 * abs(rate + 3.5), 1.0 + 0.5 * layers + 0.25 * rate
+    found = {"size": size, "latency": latency, "speed": -size * latency}
+    return {name: math.floor(value * 2**20) / 2**20 for name, value in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +213,7 @@ def _progress(history: History, spec: SpecId, objective: Objective) -> Progress 
     value = objective(state.issue.parameters, left[0]) if left else None
     if value is None:
         return None
-    point = (left[0], value if math.isfinite(value) else None)
-    return Progress(spec=spec, attempt=1, curves={"loss": (point,)})
+    return Progress(spec=spec, attempt=1, curves=_points(history, state.issue.parameters, left[0], value))
 
 
 def _ended(history: History, spec: SpecId, objective: Objective) -> SettledSpec:
@@ -203,9 +223,20 @@ def _ended(history: History, spec: SpecId, objective: Objective) -> SettledSpec:
     value = objective(issue.parameters, issue.to)
     if value is None:
         return SettledSpec(spec=spec, link=2, outcome="fail")
-    told = history.specs[spec].progress.get("loss", ())
-    curve = (*(p for p in told if p[0] < issue.to), (issue.to, value if math.isfinite(value) else None))
-    return SettledSpec(spec=spec, link=2, outcome="done", resource=issue.to, curves={"loss": curve})
+    told = history.specs[spec].progress
+    curves = {
+        name: (*(p for p in told.get(name, ()) if p[0] < issue.to), *points)
+        for name, points in _points(history, issue.parameters, issue.to, value).items()
+    }
+    return SettledSpec(spec=spec, link=2, outcome="done", resource=issue.to, curves=curves)
+
+
+def _points(
+    history: History, parameters: Mapping[str, Json], resource: int, loss: float
+) -> dict[str, tuple[tuple[int, float | None]]]:
+    """Return one point of each metric."""
+    found = {"loss": loss if math.isfinite(loss) else None, **toy_measures(parameters)}
+    return {metric.name: ((resource, found[metric.name]),) for metric in history.study.metrics}
 
 
 def picture(history: History) -> Json:

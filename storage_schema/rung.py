@@ -41,6 +41,18 @@ class Rung:
         """Return how many members rank before `trial` (0: the best)."""
         return bisect_left(self.ranking, (self._loss[trial], trial))
 
+    def waits(self, trial: int) -> bool:
+        """Tell whether a trial is a member that may be promoted."""
+        member = (self._loss.get(trial, math.inf), trial)
+        place = bisect_left(self.waiting, member)
+        return place < len(self.waiting) and self.waiting[place] == member
+
+    def best_waiting(self, share: int) -> int | None:
+        """Return the best member that waits, if it is among the best `share` of all."""
+        if not self.waiting or self.rank(self.waiting[0][1]) >= share:
+            return None
+        return self.waiting[0][1]
+
     def add(self, trial: int, loss: float) -> None:
         """Enter a member."""
         self._loss[trial] = loss

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpo_pipe.options import Refused, option
+from hpo_pipe.ranking import ranked, rung_figures
 from hpo_pipe.rungs import bracket_of, bracket_shares
 from hpo_pipe.view import Move, Promote, Sample, View
 
@@ -46,26 +47,27 @@ class AshaScheduler:
     def next_promotion(self, view: View) -> Move | None:
         """Return the best waiting trial of the highest rung where it is in the top share: O(rungs · log n)."""
         for place in range(len(view.history.rungs) - 2, -1, -1):
-            rung = view.history.rungs[place]
-            if not rung.waiting:
+            if not view.history.rungs[place].waiting:
                 continue
-            loss, trial = rung.waiting[0]
-            if rung.rank(trial) < len(rung) // self._eta and self._may_promote(view, place):
-                return Promote(trial=trial, rung=place + 1, reason=self._why(view, place, trial, loss))
+            rung = ranked(view, place)
+            trial = rung.best_waiting(len(rung) // self._eta)
+            if trial is not None and self._may_promote(view, place):
+                return Promote(trial=trial, rung=place + 1, reason=self._why(view, place, trial))
         return None
 
     def _may_promote(self, view: View, place: int) -> bool:
         """Tell whether rung `place` promotes at all now; what a variant changes."""
         return True
 
-    def _why(self, view: View, place: int, trial: int, loss: float) -> str:
-        rung, study = view.history.rungs[place], view.study
-        unit = study.resource.name if study.resource else "step"
+    def _why(self, view: View, place: int, trial: int) -> str:
+        rung = ranked(view, place)
+        unit = view.study.resource.name if view.study.resource else "step"
         share = _SHARE.get(self._eta, f"1 in {self._eta}")
         kept = len(rung) // self._eta
         return (
-            f"rank {rung.rank(trial) + 1} of {len(rung)} at {unit} {rung.level}, {study.objective.name} "
-            f"{view.history.value(loss):.6g}; the best {share} ({kept}) {'is' if kept == 1 else 'are'} promoted"
+            f"rank {rung.rank(trial) + 1} of {len(rung)} at {unit} {rung.level}, "
+            f"{rung_figures(view, place, trial)}; the best {share} ({kept}) "
+            f"{'is' if kept == 1 else 'are'} promoted"
         )
 
     def _sample(self, view: View) -> Sample:

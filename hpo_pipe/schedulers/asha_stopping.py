@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hpo_pipe.following import following
 from hpo_pipe.options import Refused, option
 from hpo_pipe.rungs import bracket_of, bracket_shares
-from hpo_pipe.schedulers.reported import Reported
+from hpo_pipe.schedulers.reported import Standing, standing
 from hpo_pipe.view import Move, Sample, Stop, View
 
 
@@ -54,10 +53,10 @@ class AshaStoppingScheduler:
             known = view.history.trials[trial]
             if place is None or place < known.bracket or trial in stopped or known.stopped:
                 continue
-            standing = following(view, Reported).standing(place, trial)
-            if standing is not None and standing[0] >= max(1, standing[1] // self._eta):
+            found = standing(view, place, trial)
+            if found is not None and found.rank >= max(1, found.count // self._eta):
                 stopped.add(trial)
-                yield Stop(trial=trial, reason=self._why(view, resource, *standing))
+                yield Stop(trial=trial, reason=self._why(view, resource, found))
 
     def next_move(self, view: View) -> Move | None:
         """Return a new trial, always: it goes to the end unless it is stopped."""
@@ -76,10 +75,10 @@ class AshaStoppingScheduler:
         """Return None: no trial is ever paused."""
         return None
 
-    def _why(self, view: View, resource: int, rank: int, count: int, loss: float) -> str:
-        study, kept = view.study, max(1, count // self._eta)
-        unit = study.resource.name if study.resource else "step"
+    def _why(self, view: View, resource: int, found: Standing) -> str:
+        kept = max(1, found.count // self._eta)
+        unit = view.study.resource.name if view.study.resource else "step"
         return (
-            f"rank {rank + 1} of {count} at {unit} {resource}, {study.objective.name} "
-            f"{view.history.value(loss):.6g}; only the best {kept} {'goes' if kept == 1 else 'go'} on"
+            f"rank {found.rank + 1} of {found.count} at {unit} {resource}, {found.figures()}; "
+            f"only the best {kept} {'goes' if kept == 1 else 'go'} on"
         )

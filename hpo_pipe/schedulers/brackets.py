@@ -11,6 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hpo_pipe.ranking import ranked_in_bracket
 from hpo_pipe.view import View
 from storage_schema.trial_state import TrialState
 
@@ -38,6 +39,7 @@ class Members:
         self._brackets: list[int] = []  # of each trial
         self._members: dict[int, list[int]] = {}
         self._over: dict[int, bool] = {}
+        self._resting: dict[int, int] = {}
         self._first_live = 0
 
     def follow(self, view: View, changed: Iterable[int]) -> None:
@@ -72,6 +74,14 @@ class Members:
         """Remember that nothing is left to do in a bracket, until one of its members changes."""
         self._over[bracket] = True
 
+    def resting(self, bracket: int, size: int) -> bool:
+        """Tell whether a bracket of `size` is known to have nothing to do until one of its members changes."""
+        return self._resting.get(bracket) == size
+
+    def rest(self, bracket: int, size: int) -> None:
+        """Remember that a bracket of `size` has nothing to do until one of its members changes."""
+        self._resting[bracket] = size
+
     def _enter(self, trial: TrialState) -> None:
         self._brackets.append(trial.bracket)
         insort(self._members.setdefault(trial.bracket, []), trial.number)
@@ -86,6 +96,7 @@ class Members:
 
     def _forget(self, bracket: int) -> None:
         self._over.pop(bracket, None)
+        self._resting.pop(bracket, None)
         self._first_live = min(self._first_live, bracket)
 
 
@@ -116,7 +127,7 @@ def stages(view: View, shape: Shape, members: Iterable[int]) -> Iterable[Stage]:
     for place, rung in enumerate(range(shape.first, len(view.history.rungs))):
         table = view.history.rungs[rung]
         inside = [trial for trial in inside if trial.rung >= rung]
-        ranked = sorted((table.loss(t.number) if t.number in table else math.inf, t.number) for t in inside)
+        ranked = ranked_in_bracket(view, rung, [trial.number for trial in inside])
         ended = sum(t.number in table or _lost(view, t, rung) for t in inside)
         stage = Stage(rung, tuple(ranked), ended, shape.kept(place))
         yield stage

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo_pipe.options import option
+from hpo_pipe.ranking import best_first, grade
 from hpo_pipe.schedulers.asha import AshaScheduler
 from hpo_pipe.view import View
 
@@ -48,18 +49,20 @@ class PashaScheduler(AshaScheduler):
         """Tell whether rung `top` ranks its members as the rung below does.
 
         Place by place, the trial there must be as good in the lower rung as the one that has the place there, up to
-        the noise.
+        the noise; of several objectives, on the same front.
         """
-        upper, lower = view.history.rungs[top], view.history.rungs[top - 1]
-        both = [(loss, trial) for loss, trial in upper.ranking if trial in lower]
+        rungs = view.history.rungs
+        both = [trial for trial in best_first(view, top) if trial in rungs[top - 1]]
         if len(both) < 2:
             return True
-        noise = self._noise(view, [trial for _, trial in both], lower.level, upper.level)
-        order = sorted((lower.loss(trial), trial) for _, trial in both)
-        return all(
-            lower.loss(trial) == expected or abs(lower.loss(trial) - expected) <= noise
-            for (_, trial), (expected, _) in zip(both, order, strict=True)
+        one = len(view.study.objectives) == 1
+        noise = self._noise(view, both, rungs[top - 1].level, rungs[top].level) if one else 0.0
+        there = set(both)
+        order = [trial for trial in best_first(view, top - 1) if trial in there]
+        grades = (
+            (grade(view, top - 1, a), grade(view, top - 1, b)) for a, b in zip(both, order, strict=True)
         )
+        return all(a == b or (a[0] == b[0] == 0 and abs(a[1] - b[1]) <= noise) for a, b in grades)
 
     def _noise(self, view: View, trials: list[int], low: int, high: int) -> float:
         """Return the tolerance: the percentile of |difference| over pairs that crossed and crossed back."""

@@ -3,16 +3,65 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
+from hpo_pipe.following import following
+from hpo_pipe.order import Order, figures
+from hpo_pipe.outcomes import passing
 from hpo_pipe.view import View
 
 Member = tuple[float, int]
 """(loss, trial): ties are broken by the trial's number."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a trial stands at a rung, among all that have reported there."""
+
+    rank: int
+    """0: the best."""
+    count: int
+    figures: Callable[[], str]
+    """What it reported, for people."""
+
+
+def standing(view: View, place: int, trial: int) -> Standing | None:
+    """Return where a trial stands at rung `place`; None if it has not reported there."""
+    if not view.study.plain:
+        order = following(view, ReportedOrders).orders[place]
+        known = trial in order
+        return (
+            Standing(order.rank(trial), len(order), lambda: figures(view.study, order, trial))
+            if known
+            else None
+        )
+    found = following(view, Reported).standing(place, trial)
+    if found is None:
+        return None
+    rank, count, loss = found
+    return Standing(rank, count, lambda: f"{view.study.objective.name} {view.history.value(loss):.6g}")
+
+
+class ReportedOrders:
+    """What was reported at every rung's level, of studies with bounds or several objectives."""
+
+    def __init__(self, view: View) -> None:
+        self.orders = [Order(view.study) for _ in view.history.rungs]
+
+    def follow(self, view: View, changed: Iterable[int]) -> None:
+        """Take in what changed."""
+        trials = view.history.trials
+        for number in changed:
+            found = (
+                passing(view.history, trials[number]) if number < len(trials) else [None] * len(self.orders)
+            )
+            for order, outcome in zip(self.orders, found, strict=True):
+                order.put(number, outcome)
+
+
 class Reported:
-    """Sorted losses at every rung's level. Kept as :mod:`hpo_pipe.following` says."""
+    """Sorted losses at every rung's level, of plain studies. Kept as :mod:`hpo_pipe.following` says."""
 
     def __init__(self, view: View) -> None:
         self._tables: list[list[Member]] = [[] for _ in view.history.rungs]

@@ -1,0 +1,36 @@
+"""Studies with several objectives and with bounds keep the shipped laws, under every scheduler that ranks."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpo_pipe.conformance import LAWS, METRICS, toy_study
+from hpo_pipe.schedulers import SCHEDULERS
+from hpo_pipe.searchers import SEARCHERS
+from tests.conformance.test_algorithms import SEARCHING, named
+
+KINDS = [name for name in METRICS if name != "one"]
+
+
+def copes(algorithm):
+    return getattr(algorithm, "copes_with_objectives", True)
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("metrics", KINDS)
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_law_of_schedulers(law, metrics, scheduler):
+    if not copes(SCHEDULERS[scheduler]):
+        pytest.skip(f"{scheduler} says that it does not cope with such a study")
+    law(toy_study(scheduler={"name": scheduler}, searcher={"name": "random"}, metrics=METRICS[metrics]))
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize("metrics", ["both"])
+@pytest.mark.parametrize(
+    "searcher", [{"name": n, **SEARCHING.get(n, ({},))[0]} for n in SEARCHERS], ids=named
+)
+def test_law_of_searchers(law, metrics, searcher):
+    if not copes(SEARCHERS[searcher["name"]]):
+        pytest.skip(f"{searcher['name']} says that it does not cope with such a study")
+    law(toy_study(searcher=searcher, metrics=METRICS[metrics]))
