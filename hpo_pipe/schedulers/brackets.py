@@ -11,6 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hpo_pipe.ranking import ranked_in_bracket
 from hpo_pipe.view import View
 from storage_schema.trial_state import TrialState
 
@@ -126,7 +127,7 @@ def stages(view: View, shape: Shape, members: Iterable[int]) -> Iterable[Stage]:
     for place, rung in enumerate(range(shape.first, len(view.history.rungs))):
         table = view.history.rungs[rung]
         inside = [trial for trial in inside if trial.rung >= rung]
-        ranked = sorted((table.loss(t.number) if t.number in table else math.inf, t.number) for t in inside)
+        ranked = ranked_in_bracket(view, rung, [trial.number for trial in inside])
         ended = sum(t.number in table or _lost(view, t, rung) for t in inside)
         stage = Stage(rung, tuple(ranked), ended, shape.kept(place))
         yield stage

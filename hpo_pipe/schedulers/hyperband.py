@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from hpo_pipe.following import following
 from hpo_pipe.options import Refused, option
+from hpo_pipe.ranking import bracket_figures
 from hpo_pipe.schedulers.brackets import Members, Shape, Stage, stages
 from hpo_pipe.view import Done, Move, Promote, Sample, View
 
@@ -82,20 +83,20 @@ class SynchronousHalving:
         if stage.rung + 1 == len(view.history.rungs):
             return None
         rung = view.history.rungs[stage.rung]
-        for place, (loss, trial) in enumerate(stage.survivors()):
+        for place, (_, trial) in enumerate(stage.survivors()):
             waiting = trial not in rung.promoted and not view.history.trials[trial].stopped
             if waiting and not view.history.trials[trial].open:
                 return Promote(
-                    trial=trial, rung=stage.rung + 1, reason=self._why(view, bracket, stage, place, loss)
+                    trial=trial, rung=stage.rung + 1, reason=self._why(view, bracket, stage, place, trial)
                 )
         return None
 
-    def _why(self, view: View, bracket: int, stage: Stage, place: int, loss: float) -> str:
-        study, level = view.study, view.history.rungs[stage.rung].level
-        unit = study.resource.name if study.resource else "step"
+    def _why(self, view: View, bracket: int, stage: Stage, place: int, trial: int) -> str:
+        level = view.history.rungs[stage.rung].level
+        unit = view.study.resource.name if view.study.resource else "step"
         return (
             f"rank {place + 1} of {len(stage.members)} in bracket {bracket} at {unit} {level}, "
-            f"{study.objective.name} {view.history.value(loss):.6g}; the rung is complete and the best "
+            f"{bracket_figures(view, stage.rung, trial)}; the rung is complete and the best "
             f"{stage.kept} {'is' if stage.kept == 1 else 'are'} promoted"
         )
 
