@@ -2,7 +2,8 @@
 
 A discrete-event simulation: between two events nothing happens, so the clock jumps. Every result goes through the very
 :func:`~hpo_pipe.decide.decide` that a coordinator calls, with the same facts; what is simulated is only the training.
-Deciding takes no virtual time. A promoted trial goes on from its checkpoint.
+Deciding takes no virtual time, unless a latency is asked for. A promoted trial goes on from its checkpoint; one that is
+stopped frees its worker at once.
 """
 
 from __future__ import annotations
@@ -10,65 +11,43 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from hpo_pipe.decide import decide
-from hpo_pipe.simulate.curves import Curve, Curves, Floats
+from hpo_pipe.coordinator.backlog import Backlog
+from hpo_pipe.decide import MAX_DECISIONS, decide
+from hpo_pipe.normal import quantile
+from hpo_pipe.simulate.curves import Curves
+from hpo_pipe.simulate.run import Run
+from hpo_pipe.simulate.training import Training, stopped
 from hpo_pipe.view import View
 from storage_schema.errors import ProtocolViolation
 from storage_schema.history import History
 from storage_schema.keys import SpecId
-from storage_schema.metric_log import thinned
-from storage_schema.records import CheckpointRef, Entry, Facts, SettledSpec, Study
+from storage_schema.records import Decision, Entry, Facts, Progress, SettledSpec, StopTrial, Study
 from storage_schema.trial_state import SpecState
 
-_SHA256 = "0" * 64
 _NOBODY = "0"
 
 
-@dataclass(slots=True)
-class Run:
-    """What a simulated search did."""
-
-    history: History
-    workers: int
-    ended_at: float = 0.0
-    """Virtual seconds."""
-    busy_s: float = 0.0
-    """Of all workers together."""
-    units: int = 0
-    """Units trained."""
-    times: list[Floats] = field(default_factory=list)
-    """When each unit was finished, spec by spec in the order of their ends."""
-    losses: list[Floats] = field(default_factory=list)
-    """What it reported, as losses."""
-
-    @property
-    def idle_share(self) -> float:
-        """The share of the workers' time in which they waited for work."""
-        total = self.ended_at * self.workers
-        return 1.0 - self.busy_s / total if total else 0.0
-
-    def incumbent(self) -> tuple[Floats, Floats]:
-        """Return the finishing time of every unit, rising, and the best loss until then; both shape (units,)."""
-        times, losses = np.concatenate(self.times), np.concatenate(self.losses)
-        order = np.argsort(times, kind="stable")
-        return times[order], np.fmin.accumulate(np.where(np.isfinite(losses[order]), losses[order], np.inf))
-
-
-@dataclass(order=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _End:
-    """A spec's end, in the order of time, then of start."""
+    """A training came to its end."""
 
-    at: float
-    number: int
-    began: float = field(compare=False)
-    spec: SpecId = field(compare=False)
-    settled: SettledSpec = field(compare=False)
-    times: Floats = field(compare=False)
-    values: Floats = field(compare=False)
+    spec: SpecId
+
+
+@dataclass(frozen=True, slots=True)
+class _Milestone:
+    """A training passed a milestone."""
+
+    spec: SpecId
+    level: int
+
+
+_Known = SettledSpec | Progress
+"""A fact reached the coordinator."""
 
 
 class SimulatedStudy:
@@ -78,114 +57,200 @@ class SimulatedStudy:
         study: as a coordinator would read it.
         curves: what training gives.
         workers: one slot each.
+        startup_s: what each spec takes before its first unit.
+        spread: of the workers' speeds: the standard deviation of the logarithm of the time that one takes.
+        tick_s: from a result to the decision on it. With a latency specs wait for workers, as many as a coordinator
+            would let wait.
     """
 
-    def __init__(self, study: Study, curves: Curves, workers: int) -> None:
+    def __init__(
+        self,
+        study: Study,
+        curves: Curves,
+        workers: int,
+        *,
+        startup_s: float = 0.0,
+        spread: float = 0.0,
+        tick_s: float = 0.0,
+    ) -> None:
         self.view = View.of(History(study))
         self._curves = curves
-        self._heap: list[_End] = []
-        self._waiting: list[SpecState] = []
-        self._claimed: set[SpecId] = set()
-        self._started = 0
+        self._startup_s = startup_s
+        self._tick_s = tick_s
+        self._slowness = np.exp(spread * quantile(self.view.rng("workers", workers).random(workers))).tolist()
+        self._events: list[tuple[float, int, _End | _Milestone | _Known]] = []
+        self._numbered = 0
         self._now = 0.0
+        self._free = list(range(workers))
+        self._waiting: list[tuple[int, SpecId, SpecState]] = []
+        self._running: dict[SpecId, Training] = {}
+        self._untold: dict[SpecId, SettledSpec] = {}
+        self._under_way = 0  # units of all that runs
+        self._backlog = Backlog()
         self._levels = tuple(rung.level for rung in self.view.history.rungs)
+        self._sign = self.view.history.loss(1.0)
         self.run = Run(self.view.history, workers)
 
-    def until(self, enough: Callable[[Run], bool] = lambda run: False) -> Run:
-        """Run to the study's end, or until `enough` says so; it is asked after every result."""
-        self._decide(())
-        while self._heap and not enough(self.run):
-            ended = [heapq.heappop(self._heap)]
-            while self._heap and self._heap[0].at == ended[0].at:
-                ended.append(heapq.heappop(self._heap))
-            self._now = ended[0].at
-            for end in ended:
-                self._take(end)
-            self._decide(tuple(sorted((end.settled for end in ended), key=lambda fact: fact.spec)))
-        if not self._heap and not self.view.history.closed:
+    def until(
+        self,
+        enough: Callable[[Run], bool] = lambda run: False,
+        *,
+        units: float = math.inf,
+        seconds: float = math.inf,
+    ) -> Run:
+        """Run until the study ends, or something is enough; call it once.
+
+        Args:
+            enough: asked after every event; what is under way then counts as busy time, its units do not count.
+            units: trained, those of trainings under way included.
+            seconds: of virtual time.
+        """
+        self._decide((), ())
+        while self._events and not self.view.history.closed and not enough(self.run):
+            if self._events[0][0] > seconds or self._trained(units):
+                self._cut(min(seconds, self._events[0][0]) if self._events[0][0] > seconds else self._now)
+                return self.run
+            self._step()
+        if not self._events and not self.view.history.closed:
             raise ProtocolViolation("all simulated workers are idle, and the study has not ended")
-        self._stop_clock()
+        self.run.busy_s += sum(self._now - training.began for training in self._running.values())
         return self.run
 
-    def _stop_clock(self) -> None:
-        """Count what the specs that are still running have taken until now."""
-        self.run.busy_s += sum(self._now - end.began for end in self._heap)
+    def _step(self) -> None:
+        """Take in all that happens next, at one time."""
+        self._now = self._events[0][0]
+        self.run.ended_at = self._now
+        settled: list[SettledSpec] = []
+        progress: list[Progress] = []
+        while self._events and self._events[0][0] == self._now:
+            match heapq.heappop(self._events)[2]:
+                case _End(spec):
+                    self._end(spec, settled)
+                case _Milestone(spec, level):
+                    self._pass(spec, level, progress)
+                case SettledSpec() as fact if self._untold.pop(fact.spec, None):
+                    settled.append(fact)
+                case Progress() as fact:
+                    progress.append(fact)
+        settled.sort(key=lambda fact: fact.spec)
+        over = {fact.spec for fact in settled}
+        news = [p for p in progress if p.spec not in over and p.spec in self.view.history.open]
+        if settled or news:
+            self._decide(tuple(settled), tuple(sorted(news, key=lambda p: p.spec)))
+        else:
+            self._claim()
 
-    def _take(self, end: _End) -> None:
-        self._claimed.discard(end.spec)
-        run = self.run
-        run.ended_at = end.at
-        run.busy_s += end.at - end.began
-        run.units += len(end.values)
-        run.times.append(end.times)
-        loss = self.view.history.loss
-        run.losses.append(np.array([loss(value) for value in end.values.tolist()]))
+    def _end(self, spec: SpecId, settled: list[SettledSpec]) -> None:
+        if spec not in self._running:  # stopped before
+            return
+        training = self._leave(spec)
+        fact = training.settled(self.view.study, self._levels)
+        if self._tick_s:
+            self._untold[spec] = fact
+            self._at(self._now + self._tick_s, fact)
+        else:
+            settled.append(fact)
 
-    def _decide(self, settled: tuple[SettledSpec, ...]) -> None:
+    def _pass(self, spec: SpecId, level: int, progress: list[Progress]) -> None:
+        training = self._running.get(spec)
+        if training is None:
+            return
+        fact = training.progress(self.view.study, level)
+        if self._tick_s:
+            self._at(self._now + self._tick_s, fact)
+        else:
+            progress.append(fact)
+        self._await(training)
+
+    def _leave(self, spec: SpecId) -> Training:
+        """Free a worker, and count what it did."""
+        training = self._running.pop(spec)
+        piece = training.piece(self._sign, self._now)
+        heapq.heappush(self._free, training.worker)
+        self.run.pieces.append(piece)
+        self.run.units += len(piece.times)
+        self.run.busy_s += piece.ended - piece.began
+        self._under_way -= len(training.times)
+        return training
+
+    def _decide(self, settled: tuple[SettledSpec, ...], progress: tuple[Progress, ...]) -> None:
+        """Decide and write until the log says what a coordinator would say; then let free workers claim."""
         history = self.view.history
+        if self._tick_s:
+            self._backlog.see(len(settled), len(self._waiting))
         while True:
-            facts = Facts(now=self._now, demand=self.run.workers, settled=settled)
+            demand = self.run.workers + (self._backlog.size if self._tick_s else 0)
+            facts = Facts(now=self._now, demand=demand, settled=settled, progress=progress)
             decisions = decide(self.view, facts)
-            if not settled and not decisions:
+            if not settled and not progress and not decisions:
                 break
             entry = Entry(
                 entry=history.head + 1, token=_NOBODY, author="coordinator", facts=facts, decisions=decisions
             )
             history.fold(entry)
-            self._waiting += [history.specs[spec] for spec, _ in entry.issues()]
-            settled = ()
-        if history.finished is not None and history.open:
-            self._break_off()
-        else:
-            self._claim()
+            self.run.log.append(entry)
+            issues = entry.issues()
+            for spec, issue in issues:
+                heapq.heappush(self._waiting, (-issue.rung, spec, history.specs[spec]))
+            settled, progress = self._stops(decisions), ()
+            if not settled and len(issues) < MAX_DECISIONS:
+                break
+        self._claim()
 
-    def _break_off(self) -> None:
-        """Stop what is open in a study that has ended, as a coordinator would."""
-        self._stop_clock()
-        self._heap.clear()
-        self._claimed.clear()
-        self._waiting.clear()
-        self._decide(tuple(SettledSpec(spec=spec, link=2, outcome="stop") for spec in self.view.history.open))
+    def _stops(self, decisions: tuple[Decision, ...]) -> tuple[SettledSpec, ...]:
+        """End what the newest decisions stop, as a coordinator does in the same tick."""
+        history = self.view.history
+        if history.finished is not None:
+            return tuple(self._stop(history.open[spec]) for spec in sorted(history.open))
+        trials = [history.trials[d.trial] for d in decisions if isinstance(d, StopTrial)]
+        last = sorted((trial.last for trial in trials if trial.open), key=lambda spec: spec.id)
+        return tuple(self._stop(spec) for spec in last if spec.id not in self._untold)
+
+    def _stop(self, spec: SpecState) -> SettledSpec:
+        if (done := self._untold.pop(spec.id, None)) is not None:  # its own last link was first
+            return done
+        running = spec.id in self._running
+        if running:
+            self._leave(spec.id)
+        return stopped(spec, running)
 
     def _claim(self) -> None:
         """Give the waiting specs of the highest rungs to the free workers, as a board would."""
-        self._waiting.sort(key=lambda spec: (-spec.issue.rung, spec.id))
-        free = self.run.workers - len(self._claimed)
-        for spec in self._waiting[:free]:
-            self._start(spec)
-        del self._waiting[:free]
+        history = self.view.history
+        while self._waiting and self._free:
+            spec = heapq.heappop(self._waiting)[2]
+            if spec.settled is None and not history.trials[spec.issue.trial].stopped:
+                self._start(spec, heapq.heappop(self._free))
 
-    def _start(self, spec: SpecState) -> None:
+    def _start(self, spec: SpecState, worker: int) -> None:
         issue = spec.issue
         curve = self._curves.curve(issue.parameters, issue.to)
-        values = curve.values[issue.start : issue.to]
-        before = float(curve.seconds[issue.start - 1]) if issue.start else 0.0
-        times = self._now + curve.seconds[issue.start : issue.to] - before
-        self._claimed.add(spec.id)
-        self._started += 1
-        end = _End(
-            float(times[-1]), self._started, self._now, spec.id, self._settled(spec, curve), times, values
-        )
-        heapq.heappush(self._heap, end)
+        slowness, startup_s = self._slowness[worker], self._startup_s
+        training = Training(self.view.study, spec, worker, self._now, curve, slowness, startup_s)
+        self._running[spec.id] = training
+        self._under_way += len(training.times)
+        self._await(training)
 
-    def _settled(self, spec: SpecState, curve: Curve) -> SettledSpec:
-        issue, study = spec.issue, self.view.study
-        units = range(issue.start + 1, issue.to + 1)
-        points = tuple(
-            (unit, value if math.isfinite(value) else None)
-            for unit, value in zip(units, curve.values[issue.start : issue.to].tolist(), strict=True)
-        )
-        seconds = float(curve.seconds[issue.to - 1]) - (
-            float(curve.seconds[issue.start - 1]) if issue.start else 0.0
-        )
-        return SettledSpec(
-            spec=spec.id,
-            link=2,
-            outcome="done",
-            resource=issue.to,
-            curves={study.objective.name: thinned(points, self._levels)},
-            checkpoint=CheckpointRef(key=f"checkpoints/{spec.id}", sha256=_SHA256, resource=issue.to),
-            wall_s=round(seconds, 3),
-            gpu_s=round(seconds, 3),
-            attempts=1,
-        )
+    def _await(self, training: Training) -> None:
+        """Note what comes next of a training."""
+        milestone = training.next_milestone()
+        if milestone is None:
+            self._at(training.ended, _End(training.spec.id))
+        else:
+            self._at(milestone[0], _Milestone(training.spec.id, milestone[1]))
+
+    def _at(self, time: float, event: _End | _Milestone | _Known) -> None:
+        self._numbered += 1
+        heapq.heappush(self._events, (time, self._numbered, event))
+
+    def _trained(self, units: float) -> bool:
+        if self.run.units + self._under_way < units:
+            return False
+        running = sum(training.finished(self._now) for training in self._running.values())
+        return self.run.units + running >= units
+
+    def _cut(self, now: float) -> None:
+        """Break everything off, and count what was done until now."""
+        self._now = self.run.ended_at = now
+        for spec in list(self._running):
+            self._leave(spec)
