@@ -140,7 +140,7 @@ def toy_objective(parameters: Mapping[str, Json], resource: int) -> float:
 
 def toy_measures(parameters: Mapping[str, Json]) -> dict[str, float]:
     """Return what a trial reports beside its loss: what pulls the other way, and is the same at every resource."""
-    layers, rate = parameters["layers"], math.log10(parameters.get("lr", 0.01))
+    layers, rate = parameters.get("layers", 3), math.log10(parameters.get("lr", 0.01))
     size, latency = layers + 0.5 * abs(rate + 3.5), 1.0 + 0.5 * layers + 0.25 * rate
     found = {"size": size, "latency": latency, "speed": -size * latency}
     return {name: math.floor(value * 2**20) / 2**20 for name, value in found.items()}

@@ -24,13 +24,16 @@ WARPINGS = ("log", "winsorize", "yeo-johnson", "none")
 
 def standardised(values: Floats) -> Floats:
     """Return values less their mean by their deviation; zeros where there is none to speak of. Shape (n,)."""
-    centred = values - values.min(initial=math.inf) if len(values) else values
-    centred = centred - (centred.mean() if len(values) else 0.0)
-    deviation = float(centred.std()) if len(values) else 0.0
-    scale = float(np.abs(values).max(initial=0.0))
-    if deviation <= max(1e-12 * scale, 1e-300):
+    if not len(values):
+        return values
+    above = values - values.min()
+    widest, scale = float(above.max()), float(np.abs(values).max())
+    if widest <= max(1e-12 * scale, 1e-300) or not math.isfinite(widest):
         return np.zeros_like(values)
-    return centred / deviation
+    above = above / widest  # squares of what is left cannot overflow
+    centred = above - above.mean()
+    found: Floats = centred / centred.std()
+    return found
 
 
 def filled(losses: Floats) -> Floats:

@@ -30,7 +30,7 @@ class Measured:
     losses: Floats
     """Shape (n,); +inf: failed."""
     reached: Integers | None = None
-    """The rung of each loss, where they are of several, shape (n,)."""
+    """The rung of each loss, where they are of several, shape (n,); below 0: failed, or out of bounds."""
 
     @property
     def order(self) -> NDArray[np.intp]:
@@ -59,6 +59,9 @@ def furthest(found: Snapshot) -> Measured:
     there = np.flatnonzero((reached >= 0) | found.failed | np.isinf(found.rungs).any(axis=1))
     reached = reached[there]
     losses = np.where(reached >= 0, found.rungs[there, np.maximum(reached, 0)], np.inf)
+    if found.beyond is not None:  # behind all that are within bounds, however far they came
+        rungs, out = found.rungs.shape[1], found.beyond[there, np.maximum(reached, 0)]
+        reached = np.where(reached < 0, -2 * rungs, np.where(out, reached - rungs, reached))
     return Measured(-1, there, found.unit[there], losses, reached)
 
 

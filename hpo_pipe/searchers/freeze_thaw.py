@@ -34,8 +34,8 @@ Floats = NDArray[np.float64]
 ENOUGH = 3
 """Trials with a value that the model needs."""
 CAP, FIT_CAP = 600, 200
-UNKNOWN_NOISE = 0.3
-"""Variance of a pseudo-observation of a trial that has not reported yet, or has failed."""
+FAILED_NOISE = 0.3
+"""Variance of a pseudo-observation of a trial that has failed."""
 _FITS: Recent[tuple[CurveVariances, Hyperparameters]] = Recent(32)
 _MODELS: Recent[GaussianProcess] = Recent(8)
 
@@ -99,7 +99,7 @@ def candidates(view: View, number: int, *, origin: str = "freeze_thaw") -> Candi
         return None
     then = Curves.of(snapshot(view, last_refit(number)))
     model = modelled(view, curves, *fitted(view, then if len(then) >= ENOUGH else curves))
-    believing = model.believing(open_rows(view, number, curves.trials), UNKNOWN_NOISE)
+    believing = model.believing(open_rows(view, number, curves.trials))
     target = believing.least
     kept = curves.thinned(CAP)
     best = kept.rows[np.argsort(model.fitted, kind="stable")[:PARENTS]]
@@ -148,7 +148,7 @@ def modelled(
 def ends_of(view: View, curves: Curves, variances: CurveVariances) -> tuple[Floats, Floats]:
     """Return pseudo-observations of the ends and their variances; a failed trial's is the worst of all."""
     reported = (~np.isnan(curves.values)).sum(axis=1) > 0
-    values, noises = np.zeros(len(reported)), np.full(len(reported), UNKNOWN_NOISE)
+    values, noises = np.zeros(len(reported)), np.full(len(reported), FAILED_NOISE)
     values[reported], noises[reported] = pseudo_observations(
         curves.values[reported], ladder_times(view), variances
     )

@@ -45,8 +45,8 @@ class GpSearcher:
     class Options:
         """How results become values, and what comes beside the model."""
 
-        warping: str = option("log", allowed=WARPINGS)
-        """``log``, ``winsorize``, ``yeo-johnson`` or ``none``."""
+        warping: str = option("winsorize", allowed=WARPINGS)
+        """``winsorize``, ``log``, ``yeo-johnson`` or ``none``."""
         initial: int | None = option(None, low=1, high=10_000)
         """Trials before the model, from a Sobol sequence."""
         random_share: float = option(0.1, low=0.0, high=1.0)
@@ -63,7 +63,9 @@ class GpSearcher:
         )
 
 
-def candidates(view: View, number: int, *, warping: str = "log", origin: str = "gp") -> Candidates | None:
+def candidates(
+    view: View, number: int, *, warping: str = "winsorize", origin: str = "gp"
+) -> Candidates | None:
     """Return what a Gaussian process over the highest rung with three values proposes for trial `number`."""
     now = snapshot(view, number)
     rung = highest_rung(now, ENOUGH)

@@ -19,7 +19,7 @@ SCHEDULING = {"asha": ({}, {"brackets": 3}, {"eta": 2}), "hyperband": ({}, {"eta
 SEARCHING = {  # small enough that their models take part in a study of 30 trials
     "grid": ({}, {"shuffle": True}),
     "tpe": ({"n_startup_trials": 5},),
-    "gp": ({"initial": 5}, {"warping": "winsorize", "initial": 5}),
+    "gp": ({"initial": 5},),
     "forest": ({"initial": 5},),
     "hyper_tune": ({"initial": 5},),
     "freeze_thaw": ({"initial": 5},),

@@ -65,18 +65,17 @@ def test_failures_are_bad_however_many_there_are():
 @pytest.mark.parametrize("name", ["kde", "tpe"])
 def test_what_trains_now_is_kept_away_from(name):
     """The constant liar: without it, workers that ask together are sent to the same place."""
+    search = Search(name, **({"random_fraction": 0.0} if name == "kde" else {}))
+    told(search, 40)
 
-    def spread(liar):
-        options = {"constant_liar": liar} if name == "tpe" else {}
-        search = Search(name, **options)
-        told(search, 40)
-        for _ in range(16):
-            number = len(search.history.trials)
-            search.add(search.suggest().parameters, None if liar else 1.0)
-        rows = snapshot(search.view, number).unit[40:]
-        return np.mean([np.sort(np.abs(rows - row).max(axis=1))[1] for row in rows])
+    def inside():
+        found = [search.suggest(n).parameters for n in range(200, 320)]
+        return sum(max(abs(p["x"] - 0.3), abs(p["y"] - 0.6)) < 0.1 for p in found)
 
-    assert spread(True) > 0.01
+    before = inside()
+    for parameters in uniform(5, 60):
+        search.add({"x": 0.2 + 0.2 * parameters["x"], "y": 0.5 + 0.2 * parameters["y"]})
+    assert inside() < 0.6 * before
 
 
 def test_more_training_counts_before_less_loss():
