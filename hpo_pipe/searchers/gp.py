@@ -94,10 +94,10 @@ def candidates(
     return Candidates(rows, scores, reason)
 
 
-def fitted(view: View, data: Measured, warping: str) -> Hyperparameters:
-    """Return the hyper-parameters of results, from the same start every time."""
+def fitted(view: View, data: Measured, warping: str, cap: int = FIT_CAP) -> Hyperparameters:
+    """Return the hyper-parameters of at most `cap` results, from the same start every time."""
     d = len(view.space.dimensions)
-    cap = max(16, min(FIT_CAP, math.isqrt(MAX_CELLS // d)))
+    cap = max(16, min(cap, math.isqrt(MAX_CELLS // d)))
     kept, values = thinned(data, warping, cap)
     return _FITS.get(
         lambda: fit(distances_of(view.space), kept.rows, values, Priors.dimension_scaled(d)),

@@ -28,8 +28,8 @@ from hpo_pipe.view import Suggestion, View
 
 Floats = NDArray[np.float64]
 
-CAP = 250
-"""Rows of each rung's model."""
+CAP, FIT_CAP = 250, 120
+"""Rows of each rung's model, and of a fit of its hyper-parameters."""
 JUDGED = 60
 """Configurations of the reference rung whose ranking is compared."""
 _WEIGHTS: Recent[tuple[float, ...]] = Recent(32)
@@ -118,7 +118,7 @@ def ensemble(view: View, number: int, warping: str = "log") -> Ensemble | None:
     reference = highest_rung(found, ENOUGH)
     rungs = [r for r in range(found.rungs.shape[1]) if np.isfinite(found.rungs[:, r]).sum() >= gp.ENOUGH]
     rungs = [r for r in rungs if reference is not None and r <= reference] or rungs[:1]
-    fits = {rung: gp.fitted(view, at_rung(found, rung), warping) for rung in rungs}
+    fits = {rung: gp.fitted(view, at_rung(found, rung), warping, FIT_CAP) for rung in rungs}
     weights = _weights(view, found, rungs, fits, warping, then)
     kept = [(rung, weight) for rung, weight in zip(rungs, weights, strict=True) if weight > 0.0]
     return Ensemble(
