@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from hpo_pipe.conformance import toy_study
 from hpo_pipe.decide import decide
+from hpo_pipe.results import snapshot
 from hpo_pipe.searchers import SEARCHERS, searcher_of
 from hpo_pipe.view import View
 from storage_schema.history import History
@@ -75,7 +76,8 @@ def times(size: int, searcher: str) -> Iterator[float]:
     """Yield the milliseconds of suggestions, one after another."""
     view = grown(size, searcher)
     algorithm = searcher_of(view.study, view.space)
-    algorithm.suggest(view, size)  # what is kept beside a history is filled once, when a coordinator starts
+    snapshot(view, size)  # what is kept beside a history is filled once, when a coordinator starts
+    algorithm.suggest(view, size)
     for number in range(size, size + SUGGESTIONS):
         ended = tuple(settled(view.history, spec) for spec in list(view.history.open)[:1])
         fold(view.history, ended, ())
