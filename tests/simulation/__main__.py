@@ -14,10 +14,13 @@ from pathlib import Path
 
 from tests.simulation.faults import Fault
 from tests.simulation.history import Outcome, run_recipe, run_seed
+from tests.simulation.hunt import HEAD, hunt_all
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.recipe import Recipe, drawn
 from tests.simulation.single import run_singles
 
 SEEDS = Path(__file__).with_name("seeds")
+SEEDS_UNASKED = 1000
 CHUNK = 10
 SAY_EVERY_S = 10.0
 
@@ -25,17 +28,24 @@ SAY_EVERY_S = 10.0
 def main() -> int:
     """Run what the command line asks for; exit with 1 where anything was violated."""
     args = _arguments()
+    if args.seed is not None and args.mutant:
+        with MUTANTS[args.mutant].how():
+            return _one(args)
+    if args.mutant or args.mutants:
+        return _hunt(args)
     if args.seed is not None or args.file is not None:
         return _one(args)
     if args.single:
         return _report(run_singles(args.stride, args.jobs), args, "faults")
-    seeds = range(args.start, args.start + args.seeds)
+    seeds = range(args.start, args.start + (args.seeds or SEEDS_UNASKED))
     return _report(_run(seeds, args.jobs), args, "seeds")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, help="how many  [1000]")
+    parser.add_argument(
+        "--seeds", type=int, help=f"how many  [{SEEDS_UNASKED}; of a mutant, as many as it may need]"
+    )
     parser.add_argument("--start", type=int, default=0, help="the first one  [0]")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes  [one for each CPU]")
     parser.add_argument("--seed", type=int, help="one history")
@@ -43,6 +53,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--trace", action="store_true", help="print every event of it")
     parser.add_argument("--single", action="store_true", help="every call of small studies x every fault")
     parser.add_argument("--stride", type=int, default=1, help="with --single: only every so many calls  [1]")
+    parser.add_argument(
+        "--mutant", choices=MUTANTS, metavar="NAME", help="with a planted fault, which must be found"
+    )
+    parser.add_argument(
+        "--mutants", action="store_true", help="with each planted fault: a table of who found it"
+    )
+    parser.add_argument("--first", action="store_true", help="with --mutant(s): stop at the first finding")
     parser.add_argument("--no-files", action="store_true", help="write no seed files")
     return parser.parse_args()
 
@@ -57,6 +74,21 @@ def _one(args: argparse.Namespace) -> int:
     for words in outcome.violations:
         print(f"VIOLATION {words}")
     return 1 if outcome.violations else 0
+
+
+def _hunt(args: argparse.Namespace) -> int:
+    names = [args.mutant] if args.mutant else list(MUTANTS)
+    stride, missed = args.stride if args.single else 0, []
+    print(HEAD)
+    for catch in hunt_all(names, args.seeds, jobs=args.jobs, stride=stride, to_the_end=not args.first):
+        print(catch.line(), flush=True)
+        if not catch.found:
+            missed.append(catch.name)
+    print(
+        f"{len(names) - len(missed)} of {len(names)} mutants found"
+        + (f"; not: {', '.join(missed)}" if missed else "")
+    )
+    return 1 if missed else 0
 
 
 def _print_event(now: float, name: str, what: str, which: str) -> None:

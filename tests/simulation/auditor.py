@@ -7,6 +7,7 @@ looks only at what landed, so that no order of requests and answers can fool it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage_schema.codec import sha256
@@ -237,6 +238,8 @@ class Auditor:
             self._fail(f"{actor.name} runs {actor.trials} trials in {actor.slots} slots")
         if epoch != file.start or state != state_after(float(file.parameters["lr"]), epoch):
             self._fail(f"trial {file.trial} was told to start at {file.start} and found {epoch}, {state}")
+        if file.restored is not None:
+            self.data.restored(file.trial, file.start, Path(file.restored))
         self.chains.started(actor, file)
 
     def trial_ended(self, actor: Actor, file: TrialFile, now: float, clear_since: float) -> None:

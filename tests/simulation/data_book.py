@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 from storage_schema.codec import sha256
 from storage_schema.keys import CheckpointId, checkpoint_file_key, manifest_key
@@ -64,6 +65,17 @@ class DataBook:
         return ref.resource == manifest.resource and all(
             self._sha256.get(checkpoint_file_key(id, file.name)) == file.sha256 for file in manifest.files
         )
+
+    def restored(self, trial: int, resource: int, folder: Path) -> None:
+        """Check that what a trial starts from is a checkpoint as it was committed, all of its files and bytes."""
+        here = {str(p.relative_to(folder)): sha256(p.read_bytes()) for p in folder.rglob("*") if p.is_file()}
+        found = (
+            manifest
+            for id, manifest in self.manifests.values()
+            if (id.trial, id.resource) == (trial, resource)
+        )
+        if here not in [{file.name: file.sha256 for file in manifest.files} for manifest in found]:
+            self._fail(f"trial {trial} starts at {resource} from {sorted(here)}, which no manifest names so")
 
     def points(self, segments: tuple[SegmentRef, ...], start: int) -> Points:
         """Return the curves of a spec from its segments, by the rules of PROTOCOL.md, 7.3."""

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
-from storage_schema.errors import HpoPipeError
-from tests.simulation.history import Outcome, run_seed
+from tests.simulation.history import run_seed
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.single import run_single, singles
 
@@ -31,6 +31,7 @@ class Catch:
     shapes: Counter[str] = field(default_factory=Counter)
     """What was said, without numbers and names, and how often."""
     seconds: float = 0.0
+    """Of processor time."""
 
     def take(self, number: int, violations: tuple[str, ...]) -> None:
         """Take in what became of one history."""
@@ -58,46 +59,43 @@ def shape(words: str) -> str:
     return _PARTICULARS.sub("…", words.splitlines()[0])
 
 
-def run_planted(name: str, seed: int) -> Outcome | HpoPipeError:
-    """Run the history of a seed with a planted fault; what the books at its end stumble over is a finding too."""
-    with MUTANTS[name].how():
-        try:
-            return run_seed(seed)
-        except HpoPipeError as error:
-            return error
+def hunt(name: str, count: int | None = None, *, to_the_end: bool = True) -> Catch:
+    """Run seeds with a planted fault, `count` of those that may find it; stop at the first finding unless `to_the_end`.
 
-
-def hunt(name: str, seeds: Iterable[int], *, to_the_end: bool = True) -> Catch:
-    """Run seeds with a planted fault; stop at the first finding unless `to_the_end`."""
-    catch, began = Catch(name=name), time.perf_counter()
-    for seed in seeds:
-        found = run_planted(name, seed)
-        catch.take(seed, (f"the books: {found}",) if isinstance(found, HpoPipeError) else found.violations)
+    The fault is planted anew for each history, so that what it remembers is forgotten, and a seed stays one history.
+    """
+    catch, began = Catch(name=name), time.process_time()
+    for seed in MUTANTS[name].candidates(count):
+        with MUTANTS[name].how():
+            catch.take(seed, run_seed(seed).violations)
         if catch.found and not to_the_end:
             break
-    catch.seconds = time.perf_counter() - began
+    catch.seconds = time.process_time() - began
     return catch
 
 
-def hunt_singly(name: str, stride: int, *, to_the_end: bool = False) -> Catch:
+def hunt_singly(name: str, stride: int, *, to_the_end: bool = True) -> Catch:
     """Do the same with single faults: every `stride`-th call of small studies x every fault."""
-    catch, began = Catch(name=name), time.perf_counter()
+    catch, began = Catch(name=name), time.process_time()
     with MUTANTS[name].how():
         whats = singles(stride)
     for number, what in enumerate(whats):
         with MUTANTS[name].how():
-            try:
-                violations = run_single(what).violations
-            except HpoPipeError as error:
-                violations = (f"the books: {error}",)
-        catch.take(number, violations)
+            catch.take(number, run_single(what).violations)
         if catch.found and not to_the_end:
             break
-    catch.seconds = time.perf_counter() - began
+    catch.seconds = time.process_time() - began
     return catch
 
 
-def hunt_all(seeds: int, jobs: int) -> Iterator[Catch]:
-    """Hunt every planted fault through the same seeds."""
+def hunt_all(
+    names: Iterable[str], count: int | None, *, jobs: int, stride: int = 0, to_the_end: bool = True
+) -> Iterator[Catch]:
+    """Hunt planted faults through `count` seeds each, or with a `stride` through single faults."""
+    names = list(names)
+    one = partial(hunt_singly, stride=stride) if stride else partial(hunt, count=count)
+    if jobs <= 1 or len(names) == 1:
+        yield from (one(name, to_the_end=to_the_end) for name in names)
+        return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(hunt, MUTANTS, [range(seeds)] * len(MUTANTS))
+        yield from pool.map(partial(one, to_the_end=to_the_end), names)

@@ -5,6 +5,7 @@ This is the test of the test. Where somebody ships what a mutant does, `who` say
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from tests.simulation import wrong_coordinator as coordinator
 from tests.simulation import wrong_store as store
 from tests.simulation import wrong_worker as worker
+from tests.simulation.faults import Fault
+from tests.simulation.recipe import Recipe, drawn
 
 Plant = Callable[[], AbstractContextManager[None]]
 
@@ -27,8 +30,31 @@ class Mutant:
     how: Plant
     """Puts the fault into the product's code, or into the store, as long as it is entered."""
     seeds: int
-    """Of the ordinary seeds 0, 1, 2, ... the first so many must hold one that finds it."""
+    """Of the ordinary seeds that may find it, the first so many must hold one that does."""
+    where: Callable[[Recipe], object] = lambda recipe: True
+    """Whether a recipe has what the fault needs to do harm; all have, where nothing is said."""
     who: str = ""
+
+    def candidates(self, count: int | None = None) -> list[int]:
+        """Return the first so many of the seeds 0, 1, 2, ... that may find it; :attr:`seeds` of them if None."""
+        fit = (seed for seed in itertools.count() if self.where(drawn(seed)))
+        return list(itertools.islice(fit, self.seeds if count is None else count))
+
+
+def _with(*faults: Fault) -> Callable[[Recipe], bool]:
+    """Tell recipes in which these faults together befall one call in twenty or more."""
+    return lambda recipe: sum(recipe.rates.get(fault, 0.0) for fault in faults) >= 0.05
+
+
+def _steered(recipe: Recipe) -> bool:
+    """Tell recipes in which users end a study while specs are open, open it again, and stop trials."""
+    return recipe.wishes >= 8
+
+
+def _observers_pause(recipe: Recipe) -> bool:
+    """Tell recipes in which coordinators stand still, and their clocks can be trusted."""
+    often = recipe.pause_every_s is not None and recipe.pause_every_s < 8.0
+    return recipe.faithful and recipe.coordinators > 0 and often
 
 
 MUTANTS = {
@@ -71,7 +97,8 @@ MUTANTS = {
         what="An uncertain create is repeated with a new token.",
         rule="5.1, step 3",
         how=store.another_token,
-        seeds=20,
+        where=_with(Fault.LOST_ANSWER, Fault.LATE),
+        seeds=60,
     ),
     # the log and the decisions
     "own-entry-believed": Mutant(
@@ -79,7 +106,8 @@ MUTANTS = {
         rule="5.2, step 3",
         who="whoever asks “was that mine?”",
         how=coordinator.own_entry_believed,
-        seeds=20,
+        where=_with(Fault.LOST_REQUEST, Fault.LATE),
+        seeds=40,
     ),
     "next-number-same-entry": Mutant(
         what="Who loses the race for a log entry writes the same decisions under the next number.",
@@ -136,7 +164,8 @@ MUTANTS = {
         what="A worker ends because the board says that the study has ended, without asking the log.",
         rule="5.3, step 1",
         how=worker.finish_on_trust,
-        seeds=20,
+        where=_steered,
+        seeds=40,
     ),
     # holding
     "no-self-fencing": Mutant(
@@ -175,7 +204,8 @@ MUTANTS = {
         what="A checkpoint is committed before the metrics that lead up to it.",
         rule="5.5, step 1",
         how=worker.checkpoint_before_metrics,
-        seeds=20,
+        where=lambda recipe: recipe.kill_every_s and recipe.save_every,
+        seeds=40,
     ),
     "newest-is-deleted": Mutant(
         what="Retention deletes the newest checkpoint of a running attempt.",
@@ -205,7 +235,8 @@ MUTANTS = {
         what="The files of a checkpoint are not held against its manifest.",
         rule="5.6, step 3",
         how=worker.files_unverified,
-        seeds=20,
+        where=_with(Fault.TRUNCATED),
+        seeds=60,
     ),
     # closing
     "done-behind-the-fence": Mutant(
@@ -213,7 +244,8 @@ MUTANTS = {
         rule="5.7, step 4",
         who="queues whose results have a key of their own, guarded by “do I still hold the lease?”",
         how=worker.done_behind_the_fence,
-        seeds=20,
+        where=_with(Fault.LOST_ANSWER, Fault.LATE, Fault.PAUSE, Fault.SLOW),
+        seeds=60,
     ),
     "done-first": Mutant(
         what="The last segments are written after the link that names them.",
@@ -238,7 +270,8 @@ MUTANTS = {
         what="Only chains that a heartbeat points at are read.",
         rule="5.11, step 2",
         how=coordinator.no_sweep,
-        seeds=20,
+        where=_with(Fault.CRASH_AFTER, Fault.LATE),
+        seeds=40,
     ),
     "result-unread": Mutant(
         what="What a heartbeat says was closed is taken for done, unread.",
@@ -264,32 +297,37 @@ MUTANTS = {
         rule="5.12",
         who="leases that hold an expiry date",
         how=coordinator.wall_clock_lease,
-        seeds=20,
+        where=lambda recipe: recipe.bad_clocks and recipe.faithful,
+        seeds=30,
     ),
     "own-pause-unnoticed": Mutant(
         what="An observer that stood still judges at once.",
         rule="5.12, step 2",
         how=coordinator.own_pause_unnoticed,
-        seeds=20,
+        where=_observers_pause,
+        seeds=30,
     ),
     "any-beat-is-life": Mutant(
         what="A heartbeat is a sign of life for claims that it does not list.",
         rule="5.12",
         how=coordinator.any_beat_is_life,
-        seeds=20,
+        where=lambda recipe: recipe.storms and _with(Fault.LOST_ANSWER, Fault.LATE)(recipe),
+        seeds=40,
     ),
     # ending
     "stop-behind-done": Mutant(
         what="A stop is written behind a done.",
         rule="5.11, step 4",
         how=coordinator.stop_behind_done,
-        seeds=20,
+        where=_steered,
+        seeds=60,
     ),
     "finish-leaves-specs-open": Mutant(
         what="A finished study does not stop its open specs.",
         rule="5.11, step 4",
         how=coordinator.finish_leaves_specs_open,
-        seeds=20,
+        where=_steered,
+        seeds=60,
     ),
     # snapshots
     "snapshot-without-a-spec": Mutant(
@@ -306,3 +344,27 @@ MUTANTS = {
         seeds=20,
     ),
 }
+
+HARMLESS = {
+    "fence-unread": Mutant(
+        what="A fence is created without reading the next link once more.",
+        rule="5.12, step 5: the fence and what the holder wrote want one place, the store picks, and the author "
+        "reads what stands there; the look only saves a request",
+        how=coordinator.fence_unread,
+        seeds=20,
+    ),
+    "hint-cut-short": Mutant(
+        what="A board or heartbeat that was cut short is taken for a whole one that says nothing.",
+        rule="2.1, step 1: a board without lines offers no work, and a heartbeat that holds nothing is no sign of "
+        "life, which at worst brings a fence and repeated work",
+        how=coordinator.hint_cut_short,
+        where=_with(Fault.TRUNCATED),
+        seeds=10,
+    ),
+}
+"""Faults that the protocol rightly shrugs off, and why: with them the same books must stay clean.
+
+Not planted at all, for the same reason: a lease that is merely wrong (no brown-out guard, times from a listing that
+lags) fences the living, which costs repeated work (5.12, step 6); a place in a chain that was true once, since links do
+not change: it is still free, or taken.
+"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import count
 
@@ -21,9 +21,19 @@ from hpo_pipe.coordinator.presence import Claim, Presence
 from hpo_pipe.coordinator.tick import Coordinator
 from hpo_pipe.decide import decide
 from hpo_pipe.view import View
-from storage_schema.errors import OutcomeUnknown
+from storage_schema.errors import DamagedRecord, OutcomeUnknown
 from storage_schema.keys import LinkId, SpecId, link_key, log_key
-from storage_schema.records import Decision, Entry, Facts, Issue, Link, LinkKind, SettledSpec
+from storage_schema.records import (
+    Board,
+    Decision,
+    Entry,
+    Facts,
+    Heartbeat,
+    Issue,
+    Link,
+    LinkKind,
+    SettledSpec,
+)
 from storage_schema.store import Created, Stat, Wait
 from storage_schema.trial_state import SpecState
 from tests.simulation.patching import replaced
@@ -219,7 +229,7 @@ def fence_is_a_failure() -> Iterator[None]:
 def wall_clock_lease() -> Iterator[None]:
     """The age of a sign of life is this machine's time less the store's."""
 
-    def fence(self: Coordinator, before: float, after: float) -> list[LinkId]:
+    def fence(self: Coordinator, *_look: float) -> list[LinkId]:
         now, found = self._clock.now(), []
         for chain in self._chains:
             if chain.claim is not None:
@@ -245,6 +255,40 @@ def own_pause_unnoticed() -> Iterator[None]:
 def any_beat_is_life() -> Iterator[None]:
     """A worker that lives is taken to hold whatever it once claimed."""
     with replaced(hpo_pipe.coordinator.presence, _holds=lambda beat, id: beat is not None):
+        yield
+
+
+@contextmanager
+def fence_unread() -> Iterator[None]:
+    """A fence is created without a last look. Does no harm."""
+
+    def fence_one(self: Coordinator, claim: Claim) -> bool:
+        reason = f"no heartbeat of {claim.worker}"
+        return self._close(self._chains[claim.id.spec], LinkKind.FENCE, reason)
+
+    with replaced(Coordinator, _fence_one=fence_one):
+        yield
+
+
+@contextmanager
+def hint_cut_short() -> Iterator[None]:
+    """What can be read of a hint that was cut short is believed, which is nothing. Does no harm."""
+    read_board, read_beat = Board.from_bytes, Heartbeat.from_bytes
+
+    def board(data: bytes) -> Board:
+        with suppress(DamagedRecord):
+            return read_board(data)
+        return Board(head=-1, open=())
+
+    def beat(data: bytes, worker: str) -> Heartbeat:
+        with suppress(DamagedRecord):
+            return read_beat(data, worker)
+        return Heartbeat(worker=worker, role="worker", host="", pid=0, beat=0, started_at=0.0)
+
+    with (
+        replaced(Board, from_bytes=staticmethod(board)),
+        replaced(Heartbeat, from_bytes=staticmethod(beat)),
+    ):
         yield
 
 
