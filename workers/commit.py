@@ -98,9 +98,9 @@ class Commits:
     def scan(self, now: float) -> None:
         """Take over what the trial has finished since the last call."""
         try:
-            with opened_folder(
-                self._checkpoint_dir
-            ) as descriptor:  # a link would lead to what is not ours to take
+            # A link, of the folder or of the attempt's own one above it, would lead to what is not ours to take.
+            own = self._checkpoint_dir.parent
+            with opened_folder(own.parent, own.name, self._checkpoint_dir.name) as descriptor:
                 for name in sorted(_finished_names(descriptor), key=lambda n: (len(n), n)):
                     self._take(name, descriptor, now)
         except OSError as error:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from storage_schema.records.study import Program
 from storage_schema.trial_env import INTERRUPT, STOP, VARIABLE, TrialFile
+from workers.checkpoint_files import opened_folder
 
 TRIAL_FILE = "trial.json"
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def prepared(trial_file: TrialFile, folder: Path) -> Path:
@@ -53,6 +57,10 @@ def environment(
 
 
 def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    """Write a file in one step, in its folder and not where a link in the folder's place leads."""
+    temporary = f".{path.name}.tmp"
+    with opened_folder(path.parent) as folder:
+        descriptor = os.open(temporary, _NEW, 0o600, dir_fd=folder)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
