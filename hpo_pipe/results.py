@@ -1,5 +1,7 @@
 """What each trial's results are and since when they are known, as arrays, for models that look back.
 
+All losses that searchers see come from here: several objectives, and bounds, are one loss already.
+
 Models fit their hyper-parameters now and then, on what was known when a certain trial was created. So that a
 coordinator that was started just now finds the same ones, that state is read back from the history: every result is
 kept with the log entry that told of it.
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from hpo_pipe.following import following
 from hpo_pipe.observations import observations
+from hpo_pipe.scalarised import Measures, Scale, scalarised, weights_of
 from hpo_pipe.view import View
 from storage_schema.trial_state import TrialState
 
@@ -41,6 +44,8 @@ class Snapshot:
     """Losses at the ladder's resources, shape (n, ladder); NaN: none, +inf: not finite."""
     failed: NDArray[np.bool_]
     """Whether the trial ended in failure, shape (n,)."""
+    beyond: NDArray[np.bool_] | None = None
+    """Whether the result at a rung is out of bounds, shape (n, rungs); None: the study has none."""
 
 
 class Results:
@@ -64,18 +69,31 @@ class Results:
             if number < self._count:
                 self._take(view, view.history.trials[number])
 
-    def at(self, view: View, number: int) -> Snapshot:
+    def at(self, view: View, number: int, weights: int, among: Integers | None) -> Snapshot:
         """Return what was known when trial `number` was created; all that is known, for the next trial."""
         trials, seen = view.history.trials, observations(view)
         entry = view.history.head + 1 if number >= len(trials) else trials[number].specs[0].id.entry
         n = min(number, len(trials))
         curves = np.where(self._curves_since[:n] <= entry, seen.curves[:n], np.nan)
         measured = self._rungs_since[:n] <= entry
+        failed = self._failed_since[:n] <= entry
+        if not view.study.plain:
+            known = following(view, Measures)
+            curves3 = np.where((self._curves_since[:n] <= entry)[..., None], known.curves[:n], np.nan)
+            rungs3 = np.where(measured[..., None], known.rungs[:n], curves3[:, self._levels])
+            scale = Scale.of(rungs3 if among is None else rungs3[among], len(view.study.objectives))
+            drawn = weights_of(view, weights)
+            losses, beyond = scalarised(rungs3, drawn, scale)
+            together = curves3.reshape(
+                curves.size, 1, curves3.shape[2]
+            )  # out of bounds is worse than all of them
+            one, _ = scalarised(together, drawn, scale)
+            return Snapshot(seen.unit[:n], losses, one.reshape(curves.shape), failed, beyond)
         return Snapshot(
             unit=seen.unit[:n],
             rungs=np.where(measured, self._rungs[:n], curves[:, self._levels]),
             curves=curves,
-            failed=self._failed_since[:n] <= entry,
+            failed=failed,
         )
 
     def _grow(self) -> None:
@@ -111,6 +129,13 @@ class Results:
         since[self._ladder <= resource] = np.minimum(since[self._ladder <= resource], entry)
 
 
-def snapshot(view: View, number: int) -> Snapshot:
-    """Return what was known of the trials before trial `number` when it was created."""
-    return following(view, Results).at(view, number)
+def snapshot(view: View, number: int, weights: int | None = None, among: Integers | None = None) -> Snapshot:
+    """Return what was known of the trials before trial `number` when it was created.
+
+    Args:
+        view: the study.
+        number: a trial, or the next one to be.
+        weights: the trial by whose weights several objectives become one loss; `number` by default.
+        among: the trials by which it is told what is usual, where losses are made of several; all by default.
+    """
+    return following(view, Results).at(view, number, number if weights is None else weights, among)
