@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Check": {
         "doctor": "hpo_pipe.cli.doctor:doctor",
+        "simulate": "hpo_pipe.cli.simulate:simulate",
         "replay": "hpo_pipe.cli.replay:replay",
         "completion": "hpo_pipe.cli.completion:completion",
     },
