@@ -66,7 +66,7 @@ def read_options(cls: type[_T], given: Json, where: str, key: str) -> _T:
     if not isinstance(given, Mapping):
         raise mistake(where, key, given, "a table")
     known = {f.name: f for f in fields(cls) if f.init}  # type: ignore[arg-type]
-    hints = _types(cls)
+    hints = _types(cls)  # type: ignore[arg-type]
     mistakes = unknown_names(given, known, where, key)
     values: dict[str, Any] = {}
     for name, declared in known.items():
