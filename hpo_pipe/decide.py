@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hpo_pipe.advance import stalled
 from hpo_pipe.moves import Over, Planner
 from hpo_pipe.view import View
-from storage_schema.history import History
 from storage_schema.keys import MAX_INDEX
 from storage_schema.records import Decision, Facts, Finish
 
@@ -30,7 +30,7 @@ def _decisions(view: View, demand: int) -> Iterator[Decision]:
     history = view.history
     if history.finished is not None:
         return
-    if ended := reached_limit(history):
+    if ended := reached_limit(view):
         yield Finish(reason=ended)
         return
     planner = Planner(view)
@@ -59,8 +59,9 @@ def _decisions(view: View, demand: int) -> Iterator[Decision]:
         left -= 1
 
 
-def reached_limit(history: History) -> str:
-    """Return why the study must end now (target, wall time, GPU-hours), or an empty string."""
+def reached_limit(view: View) -> str:
+    """Return why the study must end now (target, wall time, GPU-hours, no progress), or an empty string."""
+    history = view.history
     limits, best = history.limits, history.best_seen
     name = history.study.objective.name
     if limits.target is not None and best is not None and best.loss <= history.loss(limits.target):
@@ -71,4 +72,4 @@ def reached_limit(history: History) -> str:
         return f"the wall-time limit of {limits.wall_s:g} s was reached"
     if limits.gpu_hours is not None and history.gpu_s >= limits.gpu_hours * 3600:
         return f"the limit of {limits.gpu_hours:g} GPU-hours was reached"
-    return ""
+    return stalled(view)

@@ -175,8 +175,18 @@ def _enter_rung(history: History, trial: TrialState, spec: SpecState, settled: S
 def _see(history: History, spec: SpecState, curve: Curve) -> None:
     for resource, value in curve:
         loss = history.loss(value)
-        if math.isfinite(loss) and (history.best_seen is None or loss < history.best_seen.loss):
+        better = math.isfinite(loss) and (history.best_seen is None or loss < history.best_seen.loss)
+        if better and _within_bounds(history, spec, resource):
             history.change("best_seen", Seen(loss, spec.issue.trial, resource))
+
+
+def _within_bounds(history: History, spec: SpecState, resource: int) -> bool:
+    """Tell whether every metric with bounds keeps them at its last value at or before a resource."""
+    for metric in history.study.bounded:
+        told = (value for at, value in reversed(spec.curve(metric.name)) if at <= resource)
+        if metric.excess(next(told, None)):
+            return False
+    return True
 
 
 def _stop(history: History, trial: TrialState, reason: str) -> None:

@@ -35,6 +35,16 @@ from hpo_pipe.cli.output import print_json, print_lines, say
 @click.option(
     "--target", type=OrNone(click.FLOAT, "value"), help="End when the objective is at least this good."
 )
+@click.option(
+    "--not-improving",
+    type=OrNone(click.IntRange(min=1), "count"),
+    help="End when so many trials came back without improving on the best result.",
+)
+@click.option(
+    "--convergence",
+    type=OrNone(click.FloatRange(min=0, max=1), "share"),
+    help="End when the best results differ by this share of what results differ by, as in 0.01.",
+)
 @json_option
 def limits(url: str, as_json: bool, **given: Any) -> None:
     """Show or change when the study ends; `none` takes a limit away. Reopens a study that has ended."""
@@ -63,4 +73,6 @@ def limits(url: str, as_json: bool, **given: Any) -> None:
     lines = [f"{use.name}: {use.text}" for use in limit_uses(state)]
     if now.target is not None:
         lines.append(f"target: {number(now.target)}")
+    if now.convergence is not None:
+        lines.append(f"convergence: {number(now.convergence)}")
     print_lines(lines or ["no limit is set"])

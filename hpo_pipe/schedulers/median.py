@@ -25,6 +25,7 @@ class MedianStopping:
     """Registered as ``median``."""
 
     needs_resource = True
+    copes_with_objectives = False
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Options:

@@ -12,12 +12,12 @@ from hpo_pipe.space import Space
 from hpo_pipe.study_file.algorithm import Algorithm, read_algorithm
 from hpo_pipe.study_file.draft import StudyDraft
 from hpo_pipe.study_file.program import read_program
-from hpo_pipe.study_file.space import check_copes, read_enqueued, read_space
+from hpo_pipe.study_file.space import check_copes, check_wanted, read_enqueued, read_space
 from hpo_pipe.study_file.tables import LimitsTable, MetricTable, ResourceTable, StudyTable, WorkerTable
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError, UserError
 from storage_schema.keys import checked_study_name
-from storage_schema.records import Limits, Metric
+from storage_schema.records import Limits
 
 DEFAULT_TRIALS = 100
 MAX_METRICS = 100
@@ -68,7 +68,8 @@ def read_tables(raw: Mapping[str, Json], where: str, notes: tuple[str, ...] = ()
     readable = whole and (names or (table.command is None and table.function is None))
     program = attempt(lambda: read_program(table, metrics or (), names, where)) if readable else None
     enqueued = attempt(lambda: read_enqueued(table.enqueue, space, where)) if space else ()
-    coping = attempt(lambda: _check_copes(algorithm, space, where)) if algorithm and space else ()
+    ready = algorithm and space and metrics
+    coping = attempt(lambda: _check_copes(algorithm, space, metrics, where)) if ready else ()
     if lines:
         raise StudyFileError("\n".join(lines))
     assert name and metrics and space and algorithm and limits and worker and program is not None
@@ -80,7 +81,7 @@ def read_tables(raw: Mapping[str, Json], where: str, notes: tuple[str, ...] = ()
         where=where,
         name=name,
         program=program,
-        metrics=tuple(Metric(name=m.name, goal=m.goal) for m in metrics),
+        metrics=tuple(table.metric(place == 0) for place, table in enumerate(metrics)),
         space=space,
         resource=algorithm.resource,
         scheduler=algorithm.scheduler,
@@ -131,11 +132,17 @@ def _metrics(found: Json, where: str) -> tuple[MetricTable, ...]:
     return metrics
 
 
-def _check_copes(algorithm: Algorithm, space: Space, where: str) -> tuple[str, ...]:
+def _check_copes(
+    algorithm: Algorithm | None, space: Space | None, metrics: tuple[MetricTable, ...] | None, where: str
+) -> tuple[str, ...]:
+    assert algorithm and space and metrics
+    wanted = tuple(table.metric(place == 0) for place, table in enumerate(metrics))
     kinds = (
         ("scheduler", algorithm.scheduler, algorithm.kinds[0]),
         ("searcher", algorithm.searcher, algorithm.kinds[1]),
     )
+    for key, own, kind in kinds:
+        check_wanted(key, own["name"], kind, wanted, where)
     return tuple(n for key, own, kind in kinds for n in check_copes(key, own["name"], kind, space, where))
 
 
@@ -159,6 +166,8 @@ def _limits(found: Json, algorithm: Algorithm | None, where: str) -> Limits:
         wall_s=None if table.wall_time is None else float(table.wall_time),
         gpu_hours=table.gpu_hours,
         target=table.target,
+        not_improving=table.not_improving,
+        convergence=table.convergence,
     )
 
 

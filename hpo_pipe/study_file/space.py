@@ -12,6 +12,7 @@ from hpo_pipe.options import Refused, mistake, together
 from hpo_pipe.space import Space
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError, UserError
+from storage_schema.records import Metric
 
 SAMPLE = 4096
 """Configurations that are drawn to see whether anything is allowed."""
@@ -94,6 +95,17 @@ def check_copes(key: str, name: str, algorithm: type[Any], space: Space, where: 
     if space.priors and key == "searcher" and not getattr(algorithm, "uses_priors", True):
         return (f"algorithm.searcher: {name} makes no use of priors",)
     return ()
+
+
+def check_wanted(key: str, name: str, algorithm: type[Any], metrics: tuple[Metric, ...], where: str) -> None:
+    """Raise StudyFileError where an algorithm's ``copes_with_objectives`` is false, and it is to.
+
+    It then knows one objective without bounds, and no more.
+    """
+    several = any(metric.objective or metric.bounded for metric in metrics)
+    if several and not getattr(algorithm, "copes_with_objectives", True):
+        what = "several objectives (goal of more than one metric), or bounds (min, max)"
+        raise mistake(where, f"algorithm.{key}", name, f"another one: {name} does not cope with {what}")
 
 
 def _something_allowed(space: Space) -> bool:

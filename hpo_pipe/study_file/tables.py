@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hpo_pipe.options import Refused, Seconds, option
 from storage_schema.codec import Json
 from storage_schema.keys import MAX_RESOURCE, MAX_TRIAL
-from storage_schema.records import GOALS
+from storage_schema.records import GOALS, Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +34,29 @@ class MetricTable:
     """``[metric]``, or each ``[[metric]]``: the first one is the objective."""
 
     name: str
-    goal: str = option("minimize", allowed=GOALS)
+    goal: str | None = option(None, allowed=GOALS)
+    """Of the first one ``minimize`` by default; a further one with a goal is an objective as well."""
+    min: float | None = None
+    """What a result must keep within, of an objective or of any other metric."""
+    max: float | None = None
     pattern: str | None = None
     """Finds the value in what a script prints; one group, around the number."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.name) <= 200 or not self.name.isprintable() or self.name == "resource":
             raise Refused("name", self.name, "1 to 200 printable characters, and not 'resource'")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise Refused("max", self.max, f"at least min ({self.min:g})")
+
+    def metric(self, first: bool) -> Metric:
+        """Return the record; the `first` one is an objective without saying so."""
+        return Metric(
+            name=self.name,
+            goal=self.goal or "minimize",
+            objective=not first and self.goal is not None,
+            min=self.min,
+            max=self.max,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +84,8 @@ class LimitsTable:
     wall_time: Seconds | None = option(None, low=1)
     gpu_hours: float | None = option(None, low=0)
     target: float | None = None
+    not_improving: int | None = option(None, low=1, high=MAX_TRIAL)
+    convergence: float | None = option(None, low=0, high=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

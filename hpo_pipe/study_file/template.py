@@ -19,9 +19,10 @@ command = ["python", "train.py"]      # the script learns its parameters from hp
 
 # seed = 1                            # of all random draws; drawn at creation where it is missing
 
-[metric]                              # what is searched for; more metrics to record: repeat as [[metric]], best first
+[metric]                              # what is searched for; more metrics: repeat as [[metric]], most important first
 name = "val_loss"
-goal = "minimize"                     # or "maximize"
+goal = "minimize"                     # or "maximize"; a goal for further ones makes a search for the best trade-offs
+# max = 100                           # results must stay within min and max; a metric without a goal may have them, too
 # pattern = "val_loss: ([0-9.e+-]+)"  # for scripts that only print: one group, around the number
 
 [parameters]
@@ -62,6 +63,8 @@ trials = 100
 # wall_time = "12h"                   # s, min, h, d
 # gpu_hours = 50
 # target = 0.05                       # end when the metric is at least this good
+# not_improving = 50                  # end when so many trials have come back without improving on the best one
+# convergence = 0.01                  # end when the best results differ by 1 % of what results differ by
 
 # [worker]
 # retries = 2                         # how often a failed piece of training is tried again

@@ -71,7 +71,7 @@ MISTAKES = {
         'metric is missing, expected a table: [metric] with name = "val_loss"'
     ],
     ("metric's key", 'name = "val_loss"', 'nmae = "val_loss"'): [
-        "metric.nmae is not known (did you mean 'name'?), allowed: name, goal, pattern",
+        "metric.nmae is not known (did you mean 'name'?), allowed: name, goal, min, max, pattern",
         "metric.name is missing, expected a string",
     ],
     ("goal", 'name = "val_loss"', 'name = "val_loss"\ngoal = "minimise"'): [
@@ -267,7 +267,7 @@ MISTAKES = {
     ],
     ("limit", "trials = 40", "trial = 40"): [
         "limits.trial is not known (did you mean 'trials'?), allowed: trials, total_resource, wall_time, gpu_hours, "
-        "target"
+        "target, not_improving, convergence"
     ],
     ("no trials", "trials = 40", "trials = 0"): ["limits.trials is 0, expected an integer from 1 to 99999999"],
     ("duration", "trials = 40", 'wall_time = "2 hours"'): [

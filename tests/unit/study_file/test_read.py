@@ -71,6 +71,40 @@ def test_several_metrics_the_first_one_is_the_objective():
     assert study_of(draft).objective.name == "loss"
 
 
+def test_goals_make_objectives_and_bounds_make_constraints():
+    metrics = [
+        {"name": "loss"},
+        {"name": "accuracy", "goal": "maximize", "min": 0.5},
+        {"name": "latency", "max": 20},
+        {"name": "seen"},
+    ]
+    draft = read_study_mapping({**MINIMAL, "metric": metrics})
+    study = study_of(draft)
+    assert [m.name for m in study.objectives] == ["loss", "accuracy"]
+    assert [m.name for m in study.bounded] == ["accuracy", "latency"]
+    assert not study.plain and study_of(read_study_mapping(MINIMAL)).plain
+    assert Study.from_bytes(study.to_bytes()) == study
+
+
+def test_bounds_that_nothing_keeps_are_refused():
+    with pytest.raises(StudyFileError, match=r"metric.max is 1.0, expected at least min \(2\)"):
+        read_study_mapping({**MINIMAL, "metric": {"name": "loss", "min": 2, "max": 1}})
+
+
+@pytest.mark.parametrize("more", [{"max": 1}, {"goal": "minimize"}])
+def test_a_scheduler_that_knows_one_objective_says_so(more):
+    metrics = [{"name": "loss"}, {"name": "size", **more}]
+    tables = {**MINIMAL, "metric": metrics, "resource": {"max": 9}, "algorithm": {"scheduler": "median"}}
+    with pytest.raises(StudyFileError, match="median does not cope with several objectives"):
+        read_study_mapping(tables)
+
+
+def test_limits_of_progress():
+    draft = read_study_mapping({**MINIMAL, "limits": {"not_improving": 30, "convergence": 0.02}})
+    assert draft.limits == Limits(not_improving=30, convergence=0.02)
+    assert Limits(not_improving=30, convergence=0.02).to_json() == {"not_improving": 30, "convergence": 0.02}
+
+
 def test_whole_floats_are_integers_where_integers_are_wanted():
     draft = read_study_mapping({**MINIMAL, "resource": {"max": 1e5, "min": 1e3, "eta": 10}})
     assert draft.resource.rungs == (1000, 10000, 100000)
