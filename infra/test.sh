@@ -9,6 +9,9 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 install_extra test
 command -v node >/dev/null 2>&1 || say 'node is not installed: the test of a trial written for it is skipped'
+for tool in spin gcc; do
+    command -v "$tool" >/dev/null 2>&1 || say "$tool is not installed: the models of the protocol are not searched"
+done
 
 cd "$root"
 PATH="$root/.venv/bin:$PATH"
