@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage_schema.clock import Clock, SystemClock
 from storage_schema.codec import Json, sha256
-from storage_schema.errors import UserError
+from storage_schema.errors import DamagedRecord, UserError
 from storage_schema.keys import STUDY
 from storage_schema.records import Study
 from storage_schema.store import Blob, Store, create_settled
@@ -84,10 +84,22 @@ def create(
         timing=default_timing(store.url),
     )
     patience = Patience(clock, random.Random(), limit_s=WRITE_LIMIT_S)  # noqa: S311 (jitter)
-    settled = create_settled(store, STUDY, study.to_bytes(), wait=patience)
+    settled = create_settled(store, STUDY, _readable(study), wait=patience)
     if not settled.mine:
         return _standing(store, settled.data, draft)
     return Creation(study=study, created=True, sha256=sha256(settled.data))
+
+
+def _readable(study: Study) -> bytes:
+    """Return the record's bytes; raises UserError where no reader would take them: it is written once and for all."""
+    try:
+        data = study.to_bytes()
+        Study.from_bytes(data)
+    except DamagedRecord as error:
+        raise UserError(error.problem) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"this cannot be written down: {error}") from None
+    return data
 
 
 def _proof(store: Store) -> Json:

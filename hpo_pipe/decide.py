@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from hpo_pipe.advance import stalled
 from hpo_pipe.moves import Over, Planner
 from hpo_pipe.view import View
+from storage_schema.codec import encode
 from storage_schema.keys import MAX_INDEX
-from storage_schema.records import Decision, Facts, Finish
+from storage_schema.records import Decision, Facts, Finish, Issue
 
+ORDINARY_BYTES = 4096
+"""Parameters of so many bytes count as one decision."""
 MAX_DECISIONS = MAX_INDEX + 1
 """Per entry: a spec's place in its entry has three digits."""
 
@@ -42,11 +45,11 @@ def _decisions(view: View, demand: int) -> Iterator[Decision]:
     left = MAX_DECISIONS
     for trial in list(history.reissue):
         issue = planner.reissue(trial)
-        if issue is not None and left:
+        if issue is not None and left > 0:
             history.fold_decision(issue)
             yield issue
-            left -= 1
-    while left and (len(history.open) < demand or not history.open):
+            left -= _cost(issue)
+    while left > 0 and (len(history.open) < demand or not history.open):
         answer = planner.next()
         if isinstance(answer, Over):
             if not history.open:
@@ -56,7 +59,12 @@ def _decisions(view: View, demand: int) -> Iterator[Decision]:
             return
         history.fold_decision(answer)
         yield answer
-        left -= 1
+        left -= _cost(answer)
+
+
+def _cost(decision: Decision) -> int:
+    """Return for how many decisions of ordinary size this one counts: an entry has bounds in bytes, too."""
+    return 1 + (len(encode(dict(decision.parameters))) // ORDINARY_BYTES if isinstance(decision, Issue) else 0)
 
 
 def reached_limit(view: View) -> str:

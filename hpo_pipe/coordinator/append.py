@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from hpo_pipe.coordinator.log import Log
 from hpo_pipe.coordinator.world import drawn_token
+from storage_schema.errors import DamagedRecord, UserError
 from storage_schema.history import History
 from storage_schema.records import Decision, Entry
 from storage_schema.store import Wait
@@ -31,6 +32,9 @@ def append_user_entry(
 
     Returns:
         the entry as it stands, or None where there was nothing to do.
+
+    Raises:
+        UserError: no reader would take such an entry; written, it would end the study for good.
     """
     rng = rng or random.SystemRandom()
     for _ in range(MAX_LOST_RACES):
@@ -45,6 +49,16 @@ def append_user_entry(
             facts=None,
             decisions=wanted,
         )
+        _check_readable(entry)
         if log.append(entry, wait):
             return entry
     raise RuntimeError(f"lost {MAX_LOST_RACES} races for the head of the log")
+
+
+def _check_readable(entry: Entry) -> None:
+    try:
+        Entry.from_bytes(entry.to_bytes(), entry.entry)
+    except DamagedRecord as error:
+        raise UserError(error.problem) from None
+    except (ValueError, RecursionError) as error:  # NaN, infinity, half a character, endless nesting
+        raise UserError(f"this cannot be written down: {error}") from None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from hpo_pipe.coordinator.backlog import MAX_WAITING, MIN_WAITING, Backlog
 from hpo_pipe.coordinator.board import BoardWriter, compose
 from hpo_pipe.coordinator.chains import Chain, Chains
+from hpo_pipe.coordinator.entry_size import first_of
 from hpo_pipe.coordinator.log import Log
 from hpo_pipe.coordinator.presence import Claim, Presence, list_workers
 from hpo_pipe.coordinator.progress import progress_of
@@ -242,7 +243,7 @@ class Coordinator:
 
     def _settled(self) -> tuple[SettledSpec, ...]:
         open_specs = (self.history.open[spec] for spec in sorted(self.history.open) if spec in self._chains)
-        return tuple(fact for spec in open_specs if (fact := self._chains.settled(spec)) is not None)
+        return first_of(fact for spec in open_specs if (fact := self._chains.settled(spec)) is not None)
 
     def _progress(self) -> tuple[Progress, ...]:
         """Return what the holders of open specs tell of milestones that the log does not hold yet."""
