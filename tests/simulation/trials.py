@@ -171,6 +171,8 @@ class Training:
                 self._next_at += next(self._script)
             except StopIteration as stop:
                 self._end(stop.value)
+            except OSError:  # its own odd checkpoints are in its way
+                self._end(1)
         self._write()
 
     def _end(self, code: int) -> None:
@@ -272,10 +274,10 @@ class Training:
         new = folder / ".new"
         if not folder.is_dir() or (folder / str(self._epoch)).exists():
             return
-        new.mkdir()
+        new.mkdir(exist_ok=True)
         (new / "state.json").write_text(json.dumps({"state": self._state, "epoch": self._epoch}))
         if self._epoch % 2:
-            (new / "more").mkdir()
+            (new / "more").mkdir(exist_ok=True)
             (new / "more" / "weights.bin").write_bytes(b"w" * self._epoch)
         new.rename(folder / str(self._epoch))
 
