@@ -12,14 +12,16 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpo_pipe.cli.group import cli
 from hpo_pipe.coordinator.packs import encode_pack
 from hpo_pipe.coordinator.tick import Coordinator
 from storage_schema.errors import DamagedRecord
 from storage_schema.keys import BOARD, CHAIN, LOG, STUDY, LinkId, SpecId, log_key, snapshot_key, worker_key
-from storage_schema.records import Entry, Heartbeat, Held, Link, LinkKind, Pause, Resume
+from storage_schema.records import Entry, Heartbeat, Held, Link, LinkKind, Pause, Resume, Study
 from storage_schema.store import Blob, Store, open_store
 from tests.fuzz.budget import examples
 from tests.fuzz.mutations import mutated_bytes, mutated_json
@@ -325,3 +327,36 @@ class _Folder:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)
+
+
+@examples(15)
+@given(seed=SEEDS, place=st.integers(0, 2))
+def test_the_command_line_names_a_damaged_record(
+    seed: int, place: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Exit code 65, one line on stderr, and nothing written."""
+    rng, world = random.Random(seed), folder_world(tmp_path_factory.mktemp("cli"))
+    coordinator, worker = world.coordinator(), HandWorker(world, "w-h-1-000001")
+    worker.beat()
+    coordinator.tick()
+    worker.claim(SpecId(0, 0))
+    key = [STUDY, log_key(0), "chain/00000000/000.0001.json"][place]
+    found = world.store.get(key)
+    assert isinstance(found, Blob)
+    bad = mutated_bytes(found.data, rng)
+    world.store.replace(key, bad)
+    try:
+        [
+            Study.from_bytes,
+            lambda d: Entry.from_bytes(d, 0),
+            lambda d: Link.from_bytes(d, LinkId(SpecId(0, 0), 1)),
+        ][place](bad)
+        return  # still good, or good without its check
+    except DamagedRecord:
+        pass
+    before = {stat.key: stat.version for stat in world.store.list("")}
+    done = CliRunner().invoke(cli, ["why", world.store.url, "0"])
+    assert done.exit_code == 65, done.output
+    assert done.stderr.startswith(f"hpo-pipe: error: {key}: ")
+    assert done.stdout == ""
+    assert {stat.key: stat.version for stat in world.store.list("")} == before
