@@ -63,8 +63,8 @@ class Budget(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     "algorithms",
     multiple=True,
     metavar="ALGORITHM",
-    help="A scheduler, a searcher, or both with a plus: asha, 'asha(eta=4)', hyperband+kde, 'asha(brackets=2)+gp'; options "
-    "as in [algorithm], eta and min as in [resource], in TOML. `study` is the study's own. May be repeated.",
+    help="A scheduler, a searcher, or both with a plus: asha, 'asha(eta=4)', hyperband+kde, 'asha(brackets=2)+gp'; "
+    "options as in [algorithm], eta and min as in [resource], in TOML. `study` is the study's own. May be repeated.",
 )
 @click.option(
     "--workers", type=click.IntRange(1, 100_000), default=8, show_default=True, help="One trial each."
@@ -83,7 +83,7 @@ class Budget(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 @click.option(
     "--only-recorded",
     is_flag=True,
-    help="Try the recorded configurations instead of the searcher's: with the first seed in their order, else shuffled.",
+    help="Try the recorded configurations, not the searcher's: with the first seed in order, else shuffled.",
 )
 @click.option(
     "--full-curves", is_flag=True, help="Read every recorded point, not only the log's 64 for each piece."

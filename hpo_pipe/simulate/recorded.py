@@ -71,6 +71,7 @@ class RecordedCurves:
         self._grid = _grid(top, levels)
         self._places = embedded(space, np.array([space.encode(t.parameters) for t in trials]))
         self._losses = _laid_out(trials, self._grid)
+        self._best = float(np.nanmin(self._losses))
         self._first = levels[0]
         self.longest = max(trial.reached for trial in trials)
         self._extend()
@@ -103,10 +104,13 @@ class RecordedCurves:
     def notes(self, top: int) -> Iterator[str]:
         """Yield what is to be said about answers given so far; `top`: the greatest resource of what was simulated."""
         new = len(self._asked - set(self._numbers))
-        yield (
-            f"{len(self._trials)} recorded trials; {new} of {len(self._asked)} configurations that were tried are not "
-            "among them, and were answered by the nearest that is"
-        )
+        best = f"the best reported {self._sign * self._best:.6g}, and what is better is extrapolated"
+        yield f"{len(self._trials)} recorded trials; {best}"
+        if new:
+            yield (
+                f"{new} of {len(self._asked)} configurations that were tried are not recorded: they were answered by "
+                "the nearest that is"
+            )
         if (agreement := self.agreement()) is not None:
             yield (
                 f"how much that is worth: recorded trials and their nearest neighbours rank alike with a correlation "
