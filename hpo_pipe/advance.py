@@ -155,6 +155,11 @@ def _outcome(history: History, spec: SpecState) -> Outcome:
     return outcome(history.study, lambda name: until(spec.curve(name), top))
 
 
+def idle(history: History) -> int:
+    """Return how many trials came back since a result last improved; 0 where no limit asks for it."""
+    return 0 if history.limits.not_improving is None else following(View.of(history), Advance).idle()
+
+
 def stalled(view: View) -> str:
     """Return why the study must end for lack of progress, or an empty string."""
     limits = view.history.limits

@@ -14,6 +14,7 @@ from hpo_pipe.following import following
 from hpo_pipe.order import Order, figures, measured
 from hpo_pipe.outcomes import at_rung
 from hpo_pipe.view import View
+from storage_schema.history import History
 from storage_schema.rung import Member, Rung
 
 
@@ -152,18 +153,28 @@ def ranked_in_bracket(view: View, place: int, inside: list[int]) -> list[Member]
     return [*found, *((math.inf, trial) for trial in sorted(inside) if trial not in order)]
 
 
-def best_trial(view: View) -> tuple[int, int] | None:
+def best_trial(history: History) -> tuple[int, int] | None:
     """Return the incumbent and its rung: the best of the highest rung that has one with finite values within bounds."""
-    for place in range(len(view.history.rungs) - 1, -1, -1):
-        rung = view.history.rungs[place]
-        if not view.study.plain:
+    view = None if history.study.plain else View.of(history)
+    for place in range(len(history.rungs) - 1, -1, -1):
+        if view is not None:
             order = rung_order(view, place)
             first = next(order.best_first(), None)
             if first is not None and measured(order[first]):
                 return first, place
-        elif rung.ranking and math.isfinite(rung.ranking[0][0]):
-            return rung.ranking[0][1], place
+        elif (members := history.rungs[place].ranking) and math.isfinite(members[0][0]):
+            return members[0][1], place
     return None
+
+
+def best_loss(history: History, place: int) -> float:
+    """Return the objective's loss of the best of rung `place`; +inf where none is finite and within bounds."""
+    if history.study.plain:
+        members = history.rungs[place].ranking
+        return members[0][0] if members else math.inf
+    order = rung_order(View.of(history), place)
+    first = next(order.best_first(), None)
+    return math.inf if first is None or not measured(order[first]) else order[first].loss
 
 
 def rung_figures(view: View, place: int, trial: int) -> str:

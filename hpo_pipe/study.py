@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo_pipe.coordinator.append import append_user_entry
 from hpo_pipe.report.evidence import trial_numbered
+from hpo_pipe.report.front import Front, front_of
 from hpo_pipe.report.state import StudyState, StudyWatch
 from hpo_pipe.report.trials import Trial, best_of, trials_of
 from storage_schema.clock import Clock, SystemClock
@@ -133,13 +134,18 @@ class OpenStudy:
 
     @property
     def best_trial(self) -> Trial:
-        """The best trial of the highest rung measured; raises UserError where nothing was measured yet."""
+        """The best trial of the highest rung measured, within all bounds; raises UserError where there is none yet."""
         found = best_of(self.look())
         if found is None:
-            raise UserError(
-                f"{self.url}: no trial has reported a finite {self.definition.objective.name} yet"
-            )
+            name = self.definition.objective.name
+            bounds = ", within all bounds," if self.definition.bounded else ""
+            raise UserError(f"{self.url}: no trial has reported a finite {name}{bounds} yet")
         return found
+
+    @property
+    def front(self) -> Front:
+        """The trials that no other one dominates, and the hypervolume; of one objective, the best ones."""
+        return front_of(self.look())
 
     @property
     def best_params(self) -> dict[str, Json]:

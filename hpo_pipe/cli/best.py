@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from hpo_pipe.cli.arguments import examples, json_option, url_argument
-from hpo_pipe.cli.output import print_json, print_lines, say
+from hpo_pipe.cli.output import on_terminal, print_grid, print_json, print_lines, say
+
+if TYPE_CHECKING:
+    from hpo_pipe.report.state import StudyState
 
 
 @click.command(
@@ -17,23 +22,43 @@ from hpo_pipe.cli.output import print_json, print_lines, say
 @url_argument
 @json_option
 def best(url: str, as_json: bool) -> int:
-    """Print the best configuration: the best trial of the greatest resource measured.
+    """Print the best configuration: the best trial of the greatest resource measured, within all bounds.
 
-    One parameter per line, as name=value. Exits with 1 while nothing was measured.
+    One parameter per line, as name=value. With several objectives, the table of all trials on the front. Exits with 1
+    while nothing was measured, or nothing is within bounds.
     """
+    from hpo_pipe.report.front import without_best
     from hpo_pipe.report.status import best_line
     from hpo_pipe.report.trials import best_of
     from hpo_pipe.report.words import plain
     from hpo_pipe.study import open_study
 
     state = open_study(url).look()
+    if len(state.study.objectives) > 1:
+        return _front(state, as_json)
     found = best_of(state)
     if found is None:
-        say("nothing measured yet")
+        say(without_best(state))
         return 1
     if as_json:
         print_json(found.to_json())
         return 0
     say(best_line(state, found))
     print_lines([f"{name}={plain(value)}" for name, value in found.params.items()])
+    return 0
+
+
+def _front(state: StudyState, as_json: bool) -> int:
+    from hpo_pipe.report.front import front_line, front_of, without_best
+    from hpo_pipe.report.trials import trials_grid
+
+    front = front_of(state)
+    if not front.trials:
+        say(without_best(state))
+        return 1
+    if as_json:
+        print_json(front.to_json())
+        return 0
+    say(front_line(state, front))
+    print_grid(trials_grid(state, front.trials, exact=not on_terminal()))
     return 0

@@ -170,6 +170,7 @@ def _end(study: OpenStudy, note: str) -> int:
 def _end_of_nothing(study: OpenStudy, state: StudyState) -> int:
     """Show the newest failure: it is most likely the cause of all."""
     from hpo_pipe.report.evidence import gather
+    from hpo_pipe.report.front import without_best
     from hpo_pipe.report.why import why_lines
 
     say(f"The study lies at {study.url}.")
@@ -177,7 +178,8 @@ def _end_of_nothing(study: OpenStudy, state: StudyState) -> int:
     if failed is not None:
         for line in why_lines(state, failed, gather(study.store, state.history, failed.number)):
             say(f"  | {line}")
-    complain("no trial reported a finite value")
+    said = without_best(state)
+    complain(said if "bounds" in said else "no trial reported a finite value")
     return FAILURE
 
 

@@ -51,7 +51,12 @@ def print_grid_on_terminal(
 
 
 def incumbent_curve(history: History) -> list[float]:
-    """Return the best objective value so far after each spec that was measured, in the order of issue."""
+    """Return the best objective value so far after each spec that was measured, in the order of issue.
+
+    None with bounds or several objectives: there the best so far is not one value.
+    """
+    if not history.study.plain:
+        return []
     name, best, curve = history.study.objective.name, math.inf, []
     for spec in history.specs.values():
         points = spec.settled.curves.get(name, ()) if spec.settled else ()

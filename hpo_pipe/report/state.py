@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hpo_pipe.coordinator.log import Log, read_study
+from hpo_pipe.ranking import best_trial
 from storage_schema.errors import DamagedRecord
 from storage_schema.history import History
 from storage_schema.keys import WORKERS, parse_worker_key
@@ -54,6 +55,10 @@ class StudyState:
         """Return the number of trials in each state, all states named."""
         found = Counter(self.state_of(trial) for trial in self.history.trials)
         return {state: found[state] for state in STATES}
+
+    def best(self) -> tuple[int, int] | None:
+        """Return the incumbent and its rung; see :func:`hpo_pipe.ranking.best_trial`."""
+        return best_trial(self.history)
 
     def live(self, role: str) -> list[Presence]:
         """Return the live processes of a role, ``worker`` or ``coordinator``."""

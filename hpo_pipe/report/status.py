@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hpo_pipe.advance import idle
+from hpo_pipe.ranking import best_loss
+from hpo_pipe.report.front import front_line, front_of, without_best
 from hpo_pipe.report.state import StudyState
 from hpo_pipe.report.trials import Trial, best_of
 from hpo_pipe.report.words import configuration, counted, duration, number, percent
@@ -46,6 +49,7 @@ def limit_uses(state: StudyState) -> list[LimitUse]:
         ("total_resource", history.issued_resource, limits.total_resource, f" {unit}s"),
         ("wall_s", state.elapsed_s, limits.wall_s, ""),
         ("gpu_hours", history.gpu_s / 3600, limits.gpu_hours, " GPU hours"),
+        ("not_improving", idle(history), limits.not_improving, " trials"),
     )
     return [_limit_use(name, used, limit, unit) for name, used, limit, unit in found if limit is not None]
 
@@ -63,7 +67,7 @@ def rung_lines(state: StudyState) -> list[RungLine]:
         coming[spec.issue.rung] = coming.get(spec.issue.rung, 0) + 1
     lines = []
     for place, rung in enumerate(state.history.rungs):
-        best = rung.ranking[0][0] if rung.ranking else float("inf")
+        best = best_loss(state.history, place)
         lines.append(
             RungLine(
                 level=rung.level,
@@ -108,6 +112,8 @@ def _status_pairs(state: StudyState) -> list[tuple[str, str]]:
     pairs += [("limit", f"{use.name} {use.text}") for use in limit_uses(state)]
     if history.limits.target is not None:
         pairs.append(("limit", f"target {number(history.limits.target)} of {state.study.objective.name}"))
+    if history.limits.convergence is not None:
+        pairs.append(("limit", f"convergence to {number(history.limits.convergence)}"))
     return pairs
 
 
@@ -135,8 +141,10 @@ def best_pairs(state: StudyState) -> list[tuple[str, str]]:
     """Return the lines about the incumbent, and about a better value that was seen on the way."""
     best, seen = best_of(state), state.history.best_seen
     if best is None:
-        return [("best", "nothing measured yet")] if seen is None else _seen_pair(state)
+        return [("best", without_best(state))] if seen is None else _seen_pair(state)
     pairs = [("best", best_line(state, best)), ("", configuration(best.params))]
+    if len(state.study.objectives) > 1:
+        return [*pairs, ("front", front_line(state, front_of(state)))]
     value = None if seen is None else state.history.value(seen.loss)
     if value != best.value:
         pairs += _seen_pair(state)
@@ -153,10 +161,11 @@ def failure_pairs(state: StudyState) -> list[tuple[str, str]]:
 
 
 def best_line(state: StudyState, best: Trial) -> str:
-    """Return ``trial 7: val_loss 0.31 at epoch 27``."""
-    return (
-        f"trial {best.number}: {state.study.objective.name} {number(best.value)}{_at(state, best.resource)}"
-    )
+    """Return ``trial 7: val_loss 0.31 at epoch 27``, with what else is an objective or has bounds."""
+    study = state.study
+    told = [m.name for m in study.metrics if m in study.objectives or m.bounded]
+    values = ", ".join(f"{name} {number(best.values[name])}" for name in told)
+    return f"trial {best.number}: {values}{_at(state, best.resource)}"
 
 
 def _seen_pair(state: StudyState) -> list[tuple[str, str]]:
@@ -210,6 +219,7 @@ def status_json(state: StudyState) -> dict[str, Json]:
         "enqueued": len(history.queue),
         "objective": {"name": state.study.objective.name, "goal": state.study.objective.goal},
         "best": best.to_json() if best else None,
+        **(front_of(state).to_json() if len(state.study.objectives) > 1 else {}),
         "best_seen": _seen_json(state),
         "rungs": [_rung_json(line) for line in rung_lines(state)] if state.study.resource else [],
         "workers": _presence_json(state, "worker"),

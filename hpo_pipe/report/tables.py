@@ -31,6 +31,7 @@ _Point = tuple[int, int, str, float | None]
 def trials_table(state: StudyState) -> pa.Table:
     """Return all trials: number, state, value, resource, ``params_<name>``, rung, bracket, origin, seconds, reason.
 
+    With several metrics also ``values_<name>`` of each, and with bounds ``feasible``.
     A parameter that is inactive in a trial is null there.
     """
     trials = trials_of(state)
@@ -41,6 +42,11 @@ def trials_table(state: StudyState) -> pa.Table:
         "value": pa.array([t.value for t in trials], pa.float64()),
         "resource": pa.array([t.resource for t in trials], pa.int64()),
     }
+    metrics = [metric.name for metric in state.study.metrics]
+    if len(metrics) > 1:
+        columns |= {f"values_{m}": pa.array([t.values[m] for t in trials], pa.float64()) for m in metrics}
+    if state.study.bounded:
+        columns["feasible"] = pa.array([t.feasible for t in trials], pa.bool_())
     columns |= {f"params_{name}": _column([t.params.get(name) for t in trials]) for name in names}
     columns |= {
         "rung": pa.array([t.rung for t in trials], pa.int64()),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 
+from hpo_pipe.outcomes import outcome, until
 from hpo_pipe.report.state import STATES, StudyState
 from hpo_pipe.report.words import plain, short
 from storage_schema.codec import Json, finite
 from storage_schema.errors import UserError, nearest
+from storage_schema.keys import MAX_RESOURCE
 from storage_schema.records import Curve
 from storage_schema.trial_state import TrialState
 
@@ -40,6 +43,10 @@ class Trial:
     """Why it was stopped, or why it failed."""
     curve: Curve
     """(resource, value) of the objective, thinned to 64 points per spec."""
+    values: dict[str, float | None]
+    """Of each metric of the study, at `resource` or last before; None where nothing finite was reported."""
+    feasible: bool | None
+    """Whether `values` are within the study's bounds; None where it has none, or nothing was measured."""
 
     def to_json(self) -> dict[str, Json]:
         """Return the trial as JSON."""
@@ -63,15 +70,20 @@ def trials_of(state: StudyState) -> list[Trial]:
 
 def trial_of(state: StudyState, trial: TrialState) -> Trial:
     """Return one trial as a value."""
-    curve = trial.curve(state.study.objective.name)
+    curves = {metric.name: trial.curve(metric.name) for metric in state.study.metrics}
+    curve = curves[state.study.objective.name]
     resource, value = next(((r, v) for r, v in reversed(curve) if v is not None), (trial.resource, None))
     worker, held = state.running.get(trial.number, ("", None))
     if held is not None and held.value is not None:
         resource, value = held.resource, held.value
+    value = None if value is None else finite(value)
+    top = resource if state.study.resource else MAX_RESOURCE
+    values = {name: finite_or_none(until(points, top)) for name, points in curves.items()}
+    values[state.study.objective.name] = value
     return Trial(
         number=trial.number,
         state=state.state_of(trial),
-        value=None if value is None else finite(value),
+        value=value,
         resource=resource,
         params=_in_order(state, trial.parameters),
         rung=trial.rung,
@@ -82,23 +94,35 @@ def trial_of(state: StudyState, trial: TrialState) -> Trial:
         gpu_s=sum(s.settled.gpu_s for s in trial.specs if s.settled),
         reason=_reason(trial),
         curve=curve,
+        values=values,
+        feasible=_feasible(state, values),
     )
 
 
 def best_of(state: StudyState) -> Trial | None:
-    """Return the incumbent (the best of the highest rung measured), as it was at that rung."""
-    found = state.history.best()
+    """Return the incumbent, as it was at its rung: the best within bounds of the highest rung that has one.
+
+    With several objectives it is the one of the front there that is best in the first objective.
+    """
+    found = state.best()
     if found is None:
         return None
-    rung = next(r for r in reversed(state.history.rungs) if r.ranking and r.ranking[0][1] == found.number)
-    trial = trial_of(state, found)
+    rung = state.history.rungs[found[1]]
+    trial = trial_of(state, state.history.trials[found[0]])
+    value = state.history.value(rung.loss(trial.number))
+    top = rung.level if state.study.resource else MAX_RESOURCE
+    known = state.history.trials[trial.number]
+    values = {m.name: finite_or_none(until(known.curve(m.name), top)) for m in state.study.metrics}
+    values[state.study.objective.name] = value
     return replace(
         trial,
-        value=state.history.value(rung.loss(found.number)),
+        value=value,
+        values=values,
+        feasible=_feasible(state, values),
         resource=max((r for r, _ in trial.curve if r <= rung.level), default=rung.level)
         if state.study.resource
         else trial.resource,
-        rung=state.history.rungs.index(rung),
+        rung=found[1],
     )
 
 
@@ -126,9 +150,10 @@ def selected(trials: Iterable[Trial], states: Iterable[str], sort: str, *, minim
 
 
 def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> Grid:
-    """Return trials as a table: number, state, value, resource, origin, then one column per parameter.
+    """Return trials as a table: number, state, value, resource, origin, then the rest.
 
-    A parameter that is inactive in a trial is blank.
+    The rest: one column for each further metric, whether all bounds are kept where there are any, and one for each
+    parameter. A parameter that is inactive in a trial is blank.
 
     Args:
         state: the study.
@@ -138,6 +163,7 @@ def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> G
     say = plain if exact else short
     found = list(trials)
     names = parameter_columns(state, found)
+    further = [metric.name for metric in state.study.metrics[1:]]
     resource = state.study.resource.name if state.study.resource else "reports"
     rows = tuple(
         (
@@ -146,17 +172,35 @@ def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> G
             "-" if t.value is None else say(t.value),
             str(t.resource),
             t.origin,
+            *("-" if t.values[name] is None else say(t.values[name]) for name in further),
+            *([_word(t.feasible)] if state.study.bounded else []),
             *(say(t.params[name]) if name in t.params else "" for name in names),
         )
         for t in found
     )
-    columns = ("trial", "state", state.study.objective.name, resource, "origin", *names)
-    return Grid(columns=columns, rows=rows, right=frozenset((*columns[:1], *columns[2:4], *names)))
+    bounds = ["within bounds"] if state.study.bounded else []
+    columns = ("trial", "state", state.study.objective.name, resource, "origin", *further, *bounds, *names)
+    return Grid(columns=columns, rows=rows, right=frozenset((*columns[:1], *columns[2:4], *further, *names)))
 
 
 def parameter_columns(state: StudyState, trials: Iterable[Trial]) -> list[str]:
     """Return the parameters that any of `trials` has, in the order of the space."""
     return list(_in_order(state, {name: None for trial in trials for name in trial.params}))
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """Return a value as JSON can hold it."""
+    return None if value is None or not math.isfinite(value) else value
+
+
+def _feasible(state: StudyState, values: Mapping[str, float | None]) -> bool | None:
+    if not state.study.bounded or values[state.study.objective.name] is None:
+        return None
+    return outcome(state.study, values.get).feasible
+
+
+def _word(feasible: bool | None) -> str:
+    return "-" if feasible is None else "yes" if feasible else "no"
 
 
 def _in_order(state: StudyState, parameters: Mapping[str, Json]) -> dict[str, Json]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from hpo_pipe.ranking import ranked, rung_figures
 from hpo_pipe.report.evidence import Event, Evidence
 from hpo_pipe.report.state import StudyState
 from hpo_pipe.report.trials import trial_of
 from hpo_pipe.report.words import configuration, counted, duration, number
+from hpo_pipe.view import View
 from storage_schema.codec import Json
 from storage_schema.records import Finish, Issue, Link, LinkKind, RetryTrial, SettledSpec, StopTrial
 from storage_schema.trial_state import TrialState
@@ -19,7 +21,7 @@ TAIL_LINES = 20
 def why_lines(state: StudyState, trial: TrialState, evidence: Evidence) -> list[str]:
     """Return the story of a trial, oldest first, then where it stands."""
     seen = trial_of(state, trial)
-    value = f", {state.study.objective.name} {number(seen.value)}" if seen.value is not None else ""
+    value = f", {_values(seen.values)}" if seen.value is not None else ""
     lines = [
         f"trial {trial.number}: {seen.state}{value}{_at(state, seen.resource)}",
         f"  {configuration(seen.params)}",
@@ -46,9 +48,14 @@ def standing(state: StudyState, trial: TrialState) -> str:
     rung = history.rungs[trial.rung]
     if trial.number not in rung or not math.isfinite(rung.loss(trial.number)):
         return f"{word.lower()}, without a value that could be ranked"
-    text = f"{word.lower()}, rank {rung.rank(trial.number) + 1} of {len(rung)}{_at(state, rung.level)}"
-    best = history.value(rung.ranking[0][0])
-    text += f" ({number(history.value(rung.loss(trial.number)))}; the best is {number(best)})"
+    view = None if state.study.plain else View.of(history)
+    rank = rung.rank(trial.number) if view is None else ranked(view, trial.rung).rank(trial.number)
+    text = f"{word.lower()}, rank {rank + 1} of {len(rung)}{_at(state, rung.level)}"
+    if view is None:
+        best = history.value(rung.ranking[0][0])
+        text += f" ({number(history.value(rung.loss(trial.number)))}; the best is {number(best)})"
+    else:
+        text += f" ({rung_figures(view, trial.rung, trial.number)})"
     if word == "PAUSED":
         text += "; it goes on if its rank allows it once more results are in"
     return text
@@ -112,10 +119,15 @@ def _link_lines(state: StudyState, link: Link) -> Iterator[str]:
 
 def _result(state: StudyState, trial: TrialState, settled: SettledSpec) -> str:
     curve = settled.curves.get(state.study.objective.name, ())
-    value = f", {state.study.objective.name} {number(curve[-1][1])}" if curve else ", nothing reported"
+    last = {m.name: settled.curves[m.name][-1][1] for m in state.study.metrics if settled.curves.get(m.name)}
+    value = f", {_values(last)}" if curve else ", nothing reported"
     reason = f": {settled.reason}" if settled.reason else ""
     tries = counted(settled.attempts, "attempt")
     return f"{settled.outcome}{_at(state, settled.resource)}{value} ({tries}, {duration(settled.wall_s)}){reason}"
+
+
+def _values(values: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{name} {number(value)}" for name, value in values.items() if value is not None)
 
 
 def _at(state: StudyState, resource: int, at: str = " at") -> str:
