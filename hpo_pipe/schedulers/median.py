@@ -113,10 +113,11 @@ class _Completed:
         """Take in what changed."""
         trials = view.history.trials
         for number in changed:
-            self._rows.pop(number, None)
-            self._table = None
+            if self._rows.pop(number, None) is not None:
+                self._table = None
             if number < len(trials) and self._counts(view, trials[number]):
                 self._rows[number] = self._running(view, trials[number])
+                self._table = None
 
     def averages(self, resource: int) -> NDArray[np.float64]:
         """Return the running averages up to a milestone, of all that got so far."""
