@@ -43,8 +43,8 @@ class Axis:
         raw = (self.high - self.low) / most
         size = 10.0 ** math.floor(math.log10(raw))
         step = next(size * nice for nice in _NICE if size * nice >= raw * 0.999)
-        first = math.ceil(self.low / step)
-        return tuple(round(n * step, 12) for n in range(first, math.floor(self.high / step) + 1))
+        first = math.ceil(self.low / step - 1e-9)
+        return tuple(round(n * step, 12) for n in range(first, math.floor(self.high / step + 1e-9) + 1))
 
     def _log_ticks(self, most: int) -> tuple[float, ...]:
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)

@@ -49,7 +49,7 @@ def power_law(of: Traits, done: Floats) -> Floats:
 
 def crossing(of: Traits, done: Floats) -> Floats:
     """The better a configuration ends, the slower it begins: early rankings mislead."""
-    return _falling(_end(of), 0.3 + 3.0 * of.distance + 0.2 * of.speed, done)
+    return _falling(_end(of), 0.1 + 8.0 * of.distance**2 + 0.2 * of.speed, done)
 
 
 def noisy(of: Traits, done: Floats) -> Floats:

@@ -38,11 +38,12 @@ def idle_table() -> None:
         "simulate idle",
         "idle workers, %, until 3 whole trainings a worker are done (30 at least); 5 s to start, speeds differ by 30 %",
     )
-    rows = [
-        [name, tick_s, *(idle(name, workers, tick_s) for workers in WORKERS)]
-        for name in SCHEDULERS
-        for tick_s in (0.0, 10.0)
-    ]
+    rows = []
+    for name in SCHEDULERS:
+        rows += [
+            [name, tick_s, *(idle(name, workers, tick_s) for workers in WORKERS)] for tick_s in (0.0, 10.0)
+        ]
+        print(f"# {name}", file=sys.stderr, flush=True)
     table(["scheduler", "s to decide", *(f"{w} workers" for w in WORKERS)], rows)
 
 
