@@ -15,6 +15,7 @@ from tests.simulation import wrong_store as store
 from tests.simulation import wrong_worker as worker
 from tests.simulation.faults import Fault
 from tests.simulation.recipe import Recipe, drawn
+from tests.simulation.weather import Weather
 
 Plant = Callable[[], AbstractContextManager[None]]
 
@@ -51,10 +52,27 @@ def _steered(recipe: Recipe) -> bool:
     return recipe.wishes >= 8
 
 
+def _ends_while_specs_wait(recipe: Recipe) -> bool:
+    """Tell recipes in which a study may end while there are more specs than slots."""
+    slots = sum(plan.slots for plan in recipe.workers)
+    return (recipe.wishes >= 3 or recipe.target is not None) and recipe.trials >= 5 and slots <= 3
+
+
+def _answers_are_lost_for_a_lease(recipe: Recipe) -> bool:
+    """Tell recipes in which claims may be given up that stand, while their authors live on."""
+    storms = Weather(recipe).storms
+    kind, lease_s = Fault.LOST_ANSWER, recipe.lease_s
+    return any(s.fault is kind and s.share < 1.0 and s.end - s.begin > lease_s for s in storms)
+
+
+def _restores_from_what_is_cut(recipe: Recipe) -> bool:
+    """Tell recipes in which reads are cut short, also of the files that a trial goes on from."""
+    return bool(recipe.rates.get(Fault.TRUNCATED, 0.0) >= 0.01 and recipe.save_every and recipe.rungs)
+
+
 def _observers_pause(recipe: Recipe) -> bool:
     """Tell recipes in which coordinators stand still, and their clocks can be trusted."""
-    often = recipe.pause_every_s is not None and recipe.pause_every_s < 8.0
-    return recipe.faithful and recipe.coordinators > 0 and often
+    return recipe.faithful and recipe.coordinators > 0 and recipe.pause_every_s is not None
 
 
 MUTANTS = {
@@ -98,7 +116,7 @@ MUTANTS = {
         rule="5.1, step 3",
         how=store.another_token,
         where=_with(Fault.LOST_ANSWER, Fault.LATE),
-        seeds=60,
+        seeds=40,
     ),
     # the log and the decisions
     "own-entry-believed": Mutant(
@@ -107,7 +125,7 @@ MUTANTS = {
         who="whoever asks “was that mine?”",
         how=coordinator.own_entry_believed,
         where=_with(Fault.LOST_REQUEST, Fault.LATE),
-        seeds=40,
+        seeds=30,
     ),
     "next-number-same-entry": Mutant(
         what="Who loses the race for a log entry writes the same decisions under the next number.",
@@ -133,7 +151,7 @@ MUTANTS = {
         rule="5.11, step 6",
         who="seeded samplers: right until the first crash",
         how=coordinator.draws_in_order_of_calls,
-        seeds=20,
+        seeds=30,
     ),
     "decided-on-more": Mutant(
         what="A decision rests on something that its entry does not say.",
@@ -165,26 +183,26 @@ MUTANTS = {
         rule="5.3, step 1",
         how=worker.finish_on_trust,
         where=_steered,
-        seeds=40,
+        seeds=60,
     ),
     # holding
     "no-self-fencing": Mutant(
         what="A holder that could not renew its lease goes on.",
         rule="5.8, step 1",
         how=worker.no_self_fencing,
-        seeds=20,
+        seeds=60,
     ),
     "fence-blind": Mutant(
         what="A holder never reads its next link.",
         rule="5.4, step 1",
         how=worker.fence_blind,
-        seeds=20,
+        seeds=120,
     ),
     "one-name-for-ever": Mutant(
         what="A worker that has given everything up goes on under its old id.",
         rule="5.8, step 1",
         how=worker.one_name_for_ever,
-        seeds=20,
+        seeds=60,
     ),
     "first-attempt-for-ever": Mutant(
         what="Every attempt writes under attempt 1.",
@@ -205,7 +223,7 @@ MUTANTS = {
         rule="5.5, step 1",
         how=worker.checkpoint_before_metrics,
         where=lambda recipe: recipe.kill_every_s and recipe.save_every,
-        seeds=40,
+        seeds=120,
     ),
     "newest-is-deleted": Mutant(
         what="Retention deletes the newest checkpoint of a running attempt.",
@@ -229,14 +247,14 @@ MUTANTS = {
         what="A resumed attempt inherits segments without `until`.",
         rule="5.6, step 5",
         how=worker.inherited_whole,
-        seeds=20,
+        seeds=40,
     ),
     "files-unverified": Mutant(
         what="The files of a checkpoint are not held against its manifest.",
         rule="5.6, step 3",
         how=worker.files_unverified,
-        where=_with(Fault.TRUNCATED),
-        seeds=60,
+        where=_restores_from_what_is_cut,
+        seeds=130,
     ),
     # closing
     "done-behind-the-fence": Mutant(
@@ -245,7 +263,7 @@ MUTANTS = {
         who="queues whose results have a key of their own, guarded by “do I still hold the lease?”",
         how=worker.done_behind_the_fence,
         where=_with(Fault.LOST_ANSWER, Fault.LATE, Fault.PAUSE, Fault.SLOW),
-        seeds=60,
+        seeds=140,
     ),
     "done-first": Mutant(
         what="The last segments are written after the link that names them.",
@@ -305,14 +323,14 @@ MUTANTS = {
         rule="5.12, step 2",
         how=coordinator.own_pause_unnoticed,
         where=_observers_pause,
-        seeds=30,
+        seeds=70,
     ),
     "any-beat-is-life": Mutant(
         what="A heartbeat is a sign of life for claims that it does not list.",
         rule="5.12",
         how=coordinator.any_beat_is_life,
-        where=lambda recipe: recipe.storms and _with(Fault.LOST_ANSWER, Fault.LATE)(recipe),
-        seeds=40,
+        where=_answers_are_lost_for_a_lease,
+        seeds=50,
     ),
     # ending
     "stop-behind-done": Mutant(
@@ -320,13 +338,13 @@ MUTANTS = {
         rule="5.11, step 4",
         how=coordinator.stop_behind_done,
         where=_steered,
-        seeds=60,
+        seeds=30,
     ),
     "finish-leaves-specs-open": Mutant(
         what="A finished study does not stop its open specs.",
         rule="5.11, step 4",
         how=coordinator.finish_leaves_specs_open,
-        where=_steered,
+        where=_ends_while_specs_wait,
         seeds=60,
     ),
     # snapshots

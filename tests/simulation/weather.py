@@ -48,7 +48,7 @@ class Weather:
         self._dice = Dice(recipe.rates)
         self._recipe = recipe
         self._rng = random.Random(f"weather/{recipe.seed}")
-        self._storms = [self._storm() for _ in range(recipe.storms)]
+        self.storms = [self._storm() for _ in range(recipe.storms)]
         self.clear_since = math.inf
 
     def fault(self, actor: Actor, verb: str) -> Fault | None:
@@ -62,7 +62,7 @@ class Weather:
             hit = self.single.call == self.calls - 1 and self.single.fault in APPLY[verb]
             return self.single.fault if hit else None
         now, rng = actor.process.hub.now, actor.process.rng
-        for storm in self._storms:
+        for storm in self.storms:
             hit = storm.begin <= now < storm.end and storm.of_two in (2, hash_of(actor.name) % 2)
             if hit and rng.random() < storm.share:
                 return storm.fault
