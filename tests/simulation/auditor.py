@@ -130,10 +130,11 @@ class Auditor:
     def _fenced(self, attempt: LinkId, call: Call) -> None:
         """Check that nobody was fenced who gave a sign of life within a lease before the author's last look."""
         since = call.listing_began - self.log.study.timing.lease_s
-        if self.signs[attempt] > since and self.signs[attempt] <= call.listing_began:
+        sign = self.signs.get(attempt, -1.0)
+        if since < sign <= call.listing_began:
             self._fail(
                 f"attempt {attempt.link} of {attempt.spec} was fenced by {call.actor.name}, which began to list the "
-                f"workers at {call.listing_began:.3f}; it had given a sign of life at {self.signs[attempt]:.3f}"
+                f"workers at {call.listing_began:.3f}; it had given a sign of life at {sign:.3f}"
             )
 
     def _file(self, call: Call) -> None:
@@ -157,10 +158,12 @@ class Auditor:
                 self._fail(f"{key} was replaced by other bytes")
         elif (worker := parse_worker_key(key)) is not None:
             beat = Heartbeat.from_bytes(call.data, worker)
-            for held in beat.holding:
-                attempt = LinkId(held.spec, held.attempt)
-                if now > self.signs.get(attempt, -1.0):
-                    self.signs[attempt] = now
+            holding = {LinkId(held.spec, held.attempt) for held in beat.holding}
+            if before is not None:
+                listed = Heartbeat.from_bytes(before.data, worker).holding
+                for forgotten in {LinkId(held.spec, held.attempt) for held in listed} - holding:
+                    self.signs.pop(forgotten, None)  # who lists it no more has lost it, whenever it last did
+            self.signs.update(dict.fromkeys(holding, now))
 
     def _deleted(self, call: Call) -> None:
         if call.key.startswith(CHECKPOINTS):

@@ -37,14 +37,17 @@ class HolderBook:
         self._sure_at: dict[tuple[str, LinkId], float] = {}
         """Process and attempt, to when."""
         self._sent: set[tuple[str, str]] = set()
+        self._claims: set[bytes] = set()
 
     def sent(self, call: Call, now: float) -> None:
         """Check a create when it is sent for the first time."""
         attempt, name = _written_for(call), call.actor.name
         if attempt is None:
             return
-        if parse_link_key(call.key) == attempt:  # a claim: the lease counts from when it was first sent
-            self._sure_at.setdefault((name, attempt), now)
+        if parse_link_key(call.key) == attempt:  # a claim: the lease counts from when this one was first sent
+            if call.data not in self._claims:
+                self._claims.add(call.data)
+                self._sure_at[name, attempt] = now
         elif (name, call.key) not in self._sent:
             self._sent.add((name, call.key))
             silent_s = now - self._sure_at.get((name, attempt), 0.0)
