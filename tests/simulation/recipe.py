@@ -31,7 +31,7 @@ class WorkerPlan:
     @property
     def patient(self) -> bool:
         """Whether it stays long enough to find that nobody decides, and to do it itself."""
-        return self.idle_timeout_s is None and not self.drain
+        return self.idle_timeout_s is None and self.max_runtime_s is None and not self.drain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
