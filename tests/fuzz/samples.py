@@ -19,6 +19,7 @@ from storage_schema.records import (
     Finish,
     Issue,
     Limits,
+    Metric,
     Pause,
     Resume,
     RetryTrial,
@@ -55,6 +56,11 @@ STUDIES = (
         limits=Limits(trials=3, total_resource=50, wall_s=10.0, gpu_hours=1.0, target=0.1),
     ).to_bytes(),
 )
+
+
+BOUNDED = a_study(
+    metrics=(Metric(name="loss"), Metric(name="acc", goal="maximize", objective=True, min=0.0, max=1.0))
+).to_bytes()
 
 
 def issue(trial: int = 0, **more: object) -> Issue:

@@ -267,7 +267,7 @@ TARGETS: dict[str, Target] = {
         is_json=True,
         is_record=True,
     ),
-    "study": record(Study.from_bytes, "study.json: ", "study.Study", *samples.STUDIES),
+    "study": record(Study.from_bytes, "study.json: ", "study.Study", *samples.STUDIES, samples.BOUNDED),
     "entry": record(
         lambda data: Entry.from_bytes(data, 43),
         "log/00000043.json: ",
