@@ -40,7 +40,7 @@ def chart(panel: Panel, width: int, height: int) -> Iterator[list[Cell]]:
         ]
         yield [*((c, -1) for c in text), *line]
     yield [(c, -1) for c in " " * margin + " └" + "─" * inside]
-    last = f"{panel.x.high:.4g} {panel.x_title}"
+    last = f"{panel.x.high:.5g} {panel.x_title}"
     yield [(c, -1) for c in " " * (margin + 2) + "0" + last.rjust(inside - 1)]
 
 

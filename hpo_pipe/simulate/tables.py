@@ -131,8 +131,8 @@ def cell(estimate: Estimate) -> str:
     """Return a number with its error: two digits of the error, as many of the number."""
     if math.isnan(estimate.mean):
         return "-"
-    if math.isnan(estimate.error) or estimate.error == 0:
-        return f"{estimate.mean:.4g}"
+    if math.isnan(estimate.error) or estimate.error <= 1e-9 * abs(estimate.mean):
+        return f"{estimate.mean:.0f}" if abs(estimate.mean) >= 1000 else f"{estimate.mean:.4g}"
     digits = max(0, 1 - math.floor(math.log10(estimate.error)))
     return f"{estimate.mean:.{digits}f} ± {estimate.error:.{digits}f}"
 

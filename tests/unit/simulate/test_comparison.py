@@ -80,6 +80,7 @@ def test_estimates():
         "2",
     ]
     assert cell(Estimate(math.nan, math.nan)) == "-"
+    assert cell(Estimate(12150.0, 1e-12)) == "12150"
 
 
 def test_tables(comparison):
