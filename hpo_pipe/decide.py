@@ -64,7 +64,9 @@ def _decisions(view: View, demand: int) -> Iterator[Decision]:
 
 def _cost(decision: Decision) -> int:
     """Return for how many decisions of ordinary size this one counts: an entry has bounds in bytes, too."""
-    return 1 + (len(encode(dict(decision.parameters))) // ORDINARY_BYTES if isinstance(decision, Issue) else 0)
+    return 1 + (
+        len(encode(dict(decision.parameters))) // ORDINARY_BYTES if isinstance(decision, Issue) else 0
+    )
 
 
 def reached_limit(view: View) -> str:

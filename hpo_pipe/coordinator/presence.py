@@ -113,7 +113,7 @@ class Presence:
         Args:
             claims: all open claims.
             before: the observer's monotonic clock when the last listing began, seconds.
-            now: the same when all claims had been read, which comes after the listing: a new one may be younger than it.
+            now: the same when all claims had been read, after the listing: a new one may be younger than it.
         """
         held = {claim.id for claim in claims}
         self._alive_at = {id: at for id, at in self._alive_at.items() if id in held}

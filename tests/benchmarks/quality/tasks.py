@@ -108,7 +108,12 @@ def tasks(taskset: Path | None = None) -> dict[str, Task]:
             known = reference[f"taskset:{name}"]
             source = _TaskSet(taskset / "taskset.npz", name)
             found[f"taskset:{name}"] = Task(
-                f"taskset:{name}", TASKSET_SPACE, source, known["best"], known["median"], known["median_seconds"]
+                f"taskset:{name}",
+                TASKSET_SPACE,
+                source,
+                known["best"],
+                known["median"],
+                known["median_seconds"],
             )
     return found
 
@@ -127,7 +132,9 @@ class _LCBench:
 
     def __call__(self, x: Floats, epochs: int) -> tuple[Floats, Floats]:
         asked = np.append(np.arange(1, epochs + 2), EPOCHS + 1)  # with the last: the mean time of an epoch
-        out = self._network(np.repeat(x, len(asked), 0), np.tile(asked, len(x))).reshape(len(x), len(asked), 6)
+        out = self._network(np.repeat(x, len(asked), 0), np.tile(asked, len(x))).reshape(
+            len(x), len(asked), 6
+        )
         elapsed, balanced_accuracy = out[:, :, 0], out[:, 1:-1, 3]
         mean = np.maximum(elapsed[:, -1:] - elapsed[:, :1], 1e-3 * EPOCHS) / EPOCHS
         steps = np.maximum(np.diff(elapsed[:, :-1], axis=1), 0.2 * mean)  # the surrogate's time may fall
