@@ -8,12 +8,14 @@ By these rules, in turn (Deb et al. 2002; Schmucker et al. 2021, arXiv:2106.1263
 3. Out of bounds, by the sum of how far beyond each bound, each divided by the median of what is beyond it.
 4. By the trial's number.
 
-n members cost O(n) when some are new, and each new one what :class:`~hpo_pipe.models.pareto.Fronts` says.
+A new member costs a binary search, among those out of bounds O(log n) each of them, and with several objectives what
+:class:`~hpo_pipe.models.pareto.Fronts` says.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from statistics import median
 
@@ -26,13 +28,16 @@ class Order:
     """Trials ranked by what came of them; see the rules above."""
 
     def __init__(self, study: Study) -> None:
-        self._several = len(study.objectives) > 1
         self._objectives = len(study.objectives)
         self._outcomes: dict[int, Outcome] = {}
+        self._within: list[
+            tuple[float, int]
+        ] = []  # (loss, trial), sorted; with several objectives, the fronts
         self._fronts: Fronts | None = None
         self._coming: dict[int, Outcome] = {}  # to the fronts
-        self._groups: tuple[list[int], list[int], list[int]] | None = None
-        self._places: dict[int, int] = {}  # of those outside of fronts, in all
+        self._beyond: dict[int, Outcome] = {}
+        self._beyond_places: dict[int, int] | None = None  # best first
+        self._failed: list[int] = []  # sorted
 
     def __len__(self) -> int:
         return len(self._outcomes)
@@ -48,21 +53,20 @@ class Order:
         before = self._outcomes.get(trial)
         if before == outcome:
             return
-        self._groups = None
-        if before is not None and measured(before):
-            self._fronts = None
-        if outcome is None:
-            del self._outcomes[trial]
-            return
-        self._outcomes[trial] = outcome
-        if measured(outcome):
-            self._coming[trial] = outcome
+        if before is not None:
+            self._leave(trial, before)
+        if outcome is not None:
+            self._enter(trial, outcome)
 
     def rank(self, trial: int) -> int:
         """Return how many are ranked before `trial` (0: the best)."""
-        self._grouped()
-        if trial in self._places:
-            return self._places[trial]
+        found, within = self._outcomes[trial], len(self._outcomes) - len(self._beyond) - len(self._failed)
+        if found.failed:
+            return within + len(self._beyond) + bisect_left(self._failed, trial)
+        if not found.feasible:
+            return within + self._out_of_bounds()[trial]
+        if self._objectives == 1:
+            return bisect_left(self._within, (found.loss, trial))
         fronts = self._up_to_date()
         front = fronts.front_of(trial)
         before = sum(fronts.size(place) for place in range(front))
@@ -71,15 +75,14 @@ class Order:
 
     def best_first(self) -> Iterator[int]:
         """Yield all trials, best first."""
-        within, beyond, failed = self._grouped()
-        if self._several:
+        if self._objectives == 1:
+            yield from (trial for _, trial in self._within)
+        else:
             fronts = self._up_to_date()
             for place in range(len(fronts)):
                 yield from fronts.best_first(place).tolist()
-        else:
-            yield from within
-        yield from beyond
-        yield from failed
+        yield from self._out_of_bounds()
+        yield from self._failed
 
     def grade(self, trial: int) -> tuple[int, float]:
         """Return (0, front or loss) within bounds, (1, by how much) beyond them, (2, 0) for a failed trial.
@@ -90,24 +93,42 @@ class Order:
         if found.failed:
             return 2, 0.0
         if not found.feasible:
-            return 1, self._beyond(found, self._scales())
-        return 0, float(self._up_to_date().front_of(trial)) if self._several else found.loss
+            return 1, self._excess(found, self._scales())
+        return 0, found.loss if self._objectives == 1 else float(self._up_to_date().front_of(trial))
 
-    def _grouped(self) -> tuple[list[int], list[int], list[int]]:
-        if self._groups is None:
-            outcomes = self._outcomes
-            failed = sorted(trial for trial, found in outcomes.items() if found.failed)
-            beyond = [t for t, found in outcomes.items() if not found.failed and not found.feasible]
-            scales = self._scales() if beyond else ()
-            beyond.sort(key=lambda t: (self._beyond(outcomes[t], scales), outcomes[t].losses, t))
-            within = [t for t, found in outcomes.items() if measured(found)]
-            if not self._several:
-                within.sort(key=lambda t: (outcomes[t].loss, t))
-            self._groups = within, beyond, failed
-            outside = [*beyond, *failed] if self._several else [*within, *beyond, *failed]
-            first = len(outcomes) - len(outside)
-            self._places = {trial: first + place for place, trial in enumerate(outside)}
-        return self._groups
+    def _enter(self, trial: int, found: Outcome) -> None:
+        self._outcomes[trial] = found
+        if found.failed:
+            insort(self._failed, trial)
+        elif not found.feasible:
+            self._beyond[trial] = found
+            self._beyond_places = None
+        elif self._objectives == 1:
+            insort(self._within, (found.loss, trial))
+        else:
+            self._coming[trial] = found
+
+    def _leave(self, trial: int, found: Outcome) -> None:
+        del self._outcomes[trial]
+        if found.failed:
+            del self._failed[bisect_left(self._failed, trial)]
+        elif not found.feasible:
+            del self._beyond[trial]
+            self._beyond_places = None
+        elif self._objectives == 1:
+            del self._within[bisect_left(self._within, (found.loss, trial))]
+        elif self._coming.pop(trial, None) is None:
+            self._fronts = (
+                None  # the fronts cannot let go of a point; it takes another outcome for a known result
+            )
+
+    def _out_of_bounds(self) -> dict[int, int]:
+        """Return those out of bounds, best first, with their places."""
+        if self._beyond_places is None:
+            scales, found = self._scales(), self._beyond
+            order = sorted(found, key=lambda t: (self._excess(found[t], scales), found[t].losses, t))
+            self._beyond_places = {trial: place for place, trial in enumerate(order)}
+        return self._beyond_places
 
     def _up_to_date(self) -> Fronts:
         if self._fronts is None:
@@ -119,11 +140,11 @@ class Order:
 
     def _scales(self) -> tuple[float, ...]:
         """Return what counts as one, of how far beyond each bound: the median of those that are."""
-        columns = zip(*(f.excess for f in self._outcomes.values() if not f.failed), strict=True)
+        columns = zip(*(found.excess for found in self._beyond.values()), strict=True)
         beyond = ([e for e in column if 0.0 < e < math.inf] for column in columns)
         return tuple(median(column) if column else 1.0 for column in beyond)
 
-    def _beyond(self, found: Outcome, scales: tuple[float, ...]) -> float:
+    def _excess(self, found: Outcome, scales: tuple[float, ...]) -> float:
         return sum(e / scale for e, scale in zip(found.excess, scales, strict=True))
 
 

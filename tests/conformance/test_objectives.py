@@ -9,6 +9,7 @@ from hpo_pipe.schedulers import SCHEDULERS
 from hpo_pipe.searchers import SEARCHERS
 from tests.conformance.test_algorithms import SEARCHING, named
 
+QUICK = ("a_cold_start_decides_the_same", "bad_values_are_survived", "maximising_is_minimising_the_negative")
 KINDS = [name for name in METRICS if name != "one"]
 
 
@@ -25,7 +26,13 @@ def test_law_of_schedulers(law, metrics, scheduler):
     law(toy_study(scheduler={"name": scheduler}, searcher={"name": "random"}, metrics=METRICS[metrics]))
 
 
-@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def quick(law):
+    """The others say nothing of where losses come from; they take minutes for all searchers."""
+    marks = [] if law in QUICK else [pytest.mark.slow, pytest.mark.timeout(300)]
+    return pytest.param(LAWS[law], id=law, marks=marks)
+
+
+@pytest.mark.parametrize("law", map(quick, LAWS))
 @pytest.mark.parametrize("metrics", ["both"])
 @pytest.mark.parametrize(
     "searcher", [{"name": n, **SEARCHING.get(n, ({},))[0]} for n in SEARCHERS], ids=named

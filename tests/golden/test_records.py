@@ -6,6 +6,7 @@ A change here is a change of the format. Then FORMAT goes up, and the old bytes 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,18 @@ ISSUE = Issue(
     checkpoint=CHECKPOINT,
     reason="rank 1 of 3",
 )
+TRADE_OFFS = replace(
+    STUDY,
+    metrics=(
+        Metric(name="val_loss", max=1.5),
+        Metric(name="accuracy", goal="maximize", objective=True, min=0.5),
+        Metric(name="latency", min=0.0, max=20.0),
+    ),
+    limits=Limits(trials=40, not_improving=9, convergence=0.01),
+)
 RECORDS = {
     "study.json": (STUDY, Study.from_bytes),
+    "study_of_trade_offs.json": (TRADE_OFFS, Study.from_bytes),
     "log/00000043.json": (
         Entry(
             entry=43,
