@@ -32,7 +32,7 @@ def quick(law):
     return pytest.param(LAWS[law], id=law, marks=marks)
 
 
-@pytest.mark.parametrize("law", map(quick, LAWS))
+@pytest.mark.parametrize("law", list(map(quick, LAWS)))
 @pytest.mark.parametrize("metrics", ["both"])
 @pytest.mark.parametrize(
     "searcher", [{"name": n, **SEARCHING.get(n, ({},))[0]} for n in SEARCHERS], ids=named
