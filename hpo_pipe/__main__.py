@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO, cast
 
 
 def main() -> None:
@@ -13,6 +12,8 @@ def main() -> None:
 
     if sys.executable and not isolated():
         os.execv(sys.executable, isolated_command("hpo_pipe", *sys.argv[1:]))  # noqa: S606 (no shell is wanted)
+    from typing import TextIO, cast  # not before: a folder on PYTHONPATH may hold a module of that name
+
     from hpo_pipe.cli.group import cli
     from storage_schema.redaction import RedactedStream, Redactor, secret_values
 
