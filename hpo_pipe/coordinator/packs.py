@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage_schema.errors import DamagedRecord
-from storage_schema.keys import SNAPSHOTS, parse_snapshot_key, snapshot_key
+from storage_schema.keys import SNAPSHOTS, log_key, parse_snapshot_key, snapshot_key
 from storage_schema.parquet_bounds import THRIFT_LIMITS, check_unpacked
 from storage_schema.records import Entry
 from storage_schema.store import Blob, Store
@@ -121,8 +121,16 @@ class Packs:
                 continue
             try:
                 blob = self._store.get(snapshot_key(end))
-                if isinstance(blob, Blob):
-                    return decode_pack(blob.data, end)
+                if isinstance(blob, Blob) and self._is_of_this_log(run := decode_pack(blob.data, end), end):
+                    return run
             except DamagedRecord:
                 continue  # a cache: a smaller pack, or the entries themselves, say the same
         return None
+
+    def _is_of_this_log(self, run: list[bytes], end: int) -> bool:
+        """Tell whether a pack's last entry, with its author's token, is the one that stands in the log.
+
+        A pack may be left over from another study in this place, and would be taken for this one's history.
+        """
+        blob = self._store.get(log_key(end))
+        return isinstance(blob, Blob) and blob.data == run[-1]

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from hpo_pipe.coordinator.packs import PACK_ENTRIES, Packs, decode_pack, encode_pack, pack_start
 from storage_schema.errors import DamagedRecord
-from storage_schema.keys import snapshot_key
+from storage_schema.keys import log_key, snapshot_key
 from storage_schema.records import Entry
-from storage_schema.store import open_store
+from storage_schema.store import Store, open_store
 
 
 def _entries(first: int, end: int) -> list[bytes]:
@@ -32,9 +32,15 @@ def test_no_pack_ends_between_the_boundaries(end: int) -> None:
     assert pack_start(end) is None
 
 
+def _log(store: Store, count: int) -> None:
+    for number in range(count):
+        store.create(log_key(number), b"entry %d" % number)
+
+
 def _full(blocks: int, name: str) -> Packs:
     store = open_store(f"memory://packs-{name}")
     packs = Packs(store)
+    _log(store, blocks * PACK_ENTRIES)
     for block in range(1, blocks + 1):
         end = block * PACK_ENTRIES - 1
         start = pack_start(end)
@@ -59,6 +65,7 @@ def test_runs_stop_before_a_bound() -> None:
 def test_a_damaged_pack_is_ignored_in_favour_of_smaller_ones() -> None:
     store = open_store("memory://packs-damaged")
     packs = Packs(store)
+    _log(store, 4 * PACK_ENTRIES)
     for block in range(1, 5):
         end = block * PACK_ENTRIES - 1
         packs.write(end, _entries(pack_start(end) or 0, end))
@@ -71,14 +78,27 @@ def test_a_damaged_pack_is_ignored_in_favour_of_smaller_ones() -> None:
 
 def test_entries_end_before_one_that_cannot_be_read() -> None:
     """The log itself may be sound where its copy is not: readers go on with it, one entry at a time."""
-    packs = Packs(open_store("memory://packs-entry"))
+    store = open_store("memory://packs-entry")
+    packs = Packs(store)
     records = [
         Entry(entry=n, token="t", author="user", facts=None, decisions=()).to_bytes() for n in range(64)
     ]
     packs.write(63, [*records[:40], records[40].replace(b'"t"', b'"u"'), *records[41:]])
+    store.create(log_key(63), records[63])
     found = list(packs.entries(0))
     assert [entry.entry for entry, _ in found] == list(range(40))
     assert [data for _, data in found] == records[:40]
+
+
+def test_a_pack_of_another_study_is_ignored() -> None:
+    """It was left behind in this place: its entries are not in this log, or not these."""
+    packs = _full(2, "others")
+    store = open_store("memory://packs-others")
+    assert len(list(packs.runs(0))) == 1
+    store.replace(log_key(2 * PACK_ENTRIES - 1), b"entry of this study")
+    assert [len(run) for run in packs.runs(0)] == [PACK_ENTRIES]
+    store.delete(log_key(PACK_ENTRIES - 1))
+    assert list(packs.runs(0)) == []
 
 
 @pytest.mark.parametrize(
