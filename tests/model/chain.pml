@@ -73,6 +73,7 @@
 #define BIT(r)   (1<<((r)-1))
 #define PARENT_A A(0,CK_A(parent))
 #define PARENT_U BIT(CK_R(parent))
+#define PARENT_THERE (man[PARENT_A] & files[PARENT_A] & PARENT_U)
 
 /* a done's content: final checkpoint, and which attempt's segment holds the first and the second unit */
 #define RECORD(c,x,y) ((c)*16+(x)*4+(y))
@@ -229,7 +230,7 @@ inline arrives(q) {
     fi;
     CLEAR(q);
 #if FL>1
-    forget()
+    if :: INERT(1-q) -> CLEAR(1-q) :: else fi
 #endif
   }
 }
@@ -261,10 +262,9 @@ inline best_start(mask) {         /* label start: 5.6 step 1; the newest own che
   :: else -> break
   od;
 #if NS>1
-  if
-  :: p==0 && s==1 && parent!=0 && (man[PARENT_A] & (files[PARENT_A] | mask) & PARENT_U) -> p = PARENT
-  :: p==0 && s==1 && parent!=0 && !(man[PARENT_A] & files[PARENT_A] & PARENT_U) ->    /* label promoted: it is there, */
-     assert(final[1]!=0 || (aged[PARENT_A] & PARENT_U));    /* until this spec has left its own */
+  assert(p!=0 || s==0 || PARENT_THERE || final[1]!=0 || (aged[PARENT_A] & PARENT_U));    /* label promoted: what the issue */
+  if                             /* names is there, until this spec has left its own */
+  :: p==0 && s==1 && (man[PARENT_A] & (files[PARENT_A] | mask) & PARENT_U) -> p = PARENT
   :: else
   fi;
 #endif
@@ -294,7 +294,10 @@ inline retention() {             /* label retention: 5.5 step 4; any part of it 
   :: tidies(0, 2)
 #ifndef LIVE
   :: tidies(1, 1)
-  :: tidies(1, 2)
+#if NA>2
+  :: tidies(1, 2)                /* of the last attempt there may be, the last unit's is the final one */
+  :: tidies(2, 1)
+#endif
 #endif
 #if NS>1
   :: atomic { s==1 && PARENT_SUPERSEDED && (man[PARENT_A] & PARENT_U) -> assert(final[1]!=0);
@@ -422,7 +425,10 @@ commit:                          /* 5.5 steps 1 and 2; a trial need not leave a 
   fi;
 manifest:                        /* 5.4 step 3; 5.5 step 3 */
   if
-  :: atomic { TRUE_KEY(HERE); put_manifest(HERE, BIT(st)); forget(); own = st;
+  :: atomic { TRUE_KEY(HERE); put_manifest(HERE, BIT(st)); own = st;
+#if !defined(TIDY) && !defined(AGE)
+       forget();
+#endif
 #ifndef AGE
        goto trained
 #endif

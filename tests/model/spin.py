@@ -62,7 +62,8 @@ def search(model: str, defines: Sequence[str], folder: Path, *, minutes: int | N
     live = "LIVE" in defines
     flags = [f"-D{define}" for define in defines]
     shutil.copy(HERE / f"{model}.pml", folder / f"{model}.pml")
-    _run(["spin", "-a", *flags, f"{model}.pml"], folder)
+    # -o3: no merging of statements, which would hide some that are not reached. The states are the same.
+    _run(["spin", "-a", "-o3", *flags, f"{model}.pml"], folder)
     kind = ["-DNFAIR=4"] if live else ["-DSAFETY", "-DNOFAIR"]
     store = ["-DCOLLAPSE"] if minutes is None else ["-DBITSTATE"]
     limits = ["-DVECTORSZ=1024", f"-DMEMLIM={MAX_MEMORY_MIB}"]

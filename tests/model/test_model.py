@@ -24,7 +24,7 @@ WHOLE = {
     ("chain", ("MAXATT=2", "MAXTOK=2")): 10_900_000,
     ("chain", ("TIDY",)): 4_000_000,
     ("chain", ("TIDY", "NS=2")): 16_800_000,
-    ("chain", ("TIDY", "AGE", "NS=2", "MAXTOK=2")): 4_400_000,
+    ("chain", ("TIDY", "AGE", "NS=2")): 22_700_000,
     ("log", ()): 200_000,
     ("log", ("USERS=2", "NL=9")): 3_600_000,
     ("log", ("NC=3",)): 700_000,
@@ -65,6 +65,20 @@ MUTANTS = {
 }
 
 
+EXPLAINED = {
+    # model, macros, and lines that no behaviour gets to, rightly
+    ("chain", ("MAXTOK=2",)): {"me = nexttok", "nexttok = (nexttok+1)"},  # no token for one who would die
+    ("chain", ("MAXATT=2", "MAXTOK=2")): {"me = nexttok", "nexttok = (nexttok+1)"},
+    ("log", ()): {"w = 0"},  # a user who finds the log full: no history is that long
+    ("log", ("NC=3",)): {"w = 0"},
+}
+
+
+def unexplained(model: str, defines: tuple[str, ...], found: Search) -> list[str]:
+    known = EXPLAINED.get((model, defines), set())
+    return [line for line in found.unreached if line.partition(" ")[2].strip('"') not in known]
+
+
 def shown(model: str, defines: tuple[str, ...], found: Search) -> Search:
     print(f"{model} {' '.join(defines) or '(as it stands)'}: {found.row()}")
     return found
@@ -75,7 +89,7 @@ def test_a_small_model_keeps_its_promises(model: str, tmp_path: Path) -> None:
     found = shown(model, QUICK[model], search(model, QUICK[model], tmp_path))
     assert (found.errors, found.complaint) == (0, "")
     assert found.exhaustive and found.stored > 50_000
-    assert found.unreached == (), "lines that no behaviour gets to show nothing"
+    assert not unexplained(model, QUICK[model], found), "a line that no behaviour gets to shows nothing"
 
 
 @pytest.mark.slow
@@ -105,7 +119,7 @@ def test_nothing_breaks_a_promise(model: str, defines: tuple[str, ...], tmp_path
     assert (found.errors, found.complaint) == (0, "")
     assert found.exhaustive
     assert found.stored >= WHOLE[model, defines]
-    assert found.unreached == ()
+    assert not unexplained(model, defines, found)
 
 
 @pytest.mark.slow
