@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ def checked(space: Space, parameters: Mapping[str, Json], partial: bool) -> dict
         except Refused as refused:
             lines.append(f"parameter {refused}")
     if not lines:
-        own = _possible(space, own) if partial else space.active(own)
+        own = _possible(space, own, parameters) if partial else space.active(own)
         lines += [] if partial else _missing(space, own)
         lines += [
             f"the combination is forbidden: {clause}" for clause in space.forbidden if clause.holds(own)
@@ -43,16 +43,21 @@ def checked(space: Space, parameters: Mapping[str, Json], partial: bool) -> dict
     return {name: own[name] for name in space.names if name in own and (not partial or name in parameters)}
 
 
-def _possible(space: Space, given: Mapping[str, Json]) -> dict[str, Json]:
-    """Return what may become active of `given`, whose missing parents are open."""
-    open_ = {parameter.name for parameter in space.parameters if parameter.name not in given}
+def _possible(space: Space, own: Mapping[str, Json], given: Container[str]) -> dict[str, Json]:
+    """Return what may become active of `own`, whose missing parents are open.
+
+    A constant that was not given counts only where it is sure to be active: else it may still be without effect.
+    """
+    open_ = {parameter.name for parameter in space.parameters if parameter.name not in own}
     found: dict[str, Json] = {}
     for name in space.order:
         clause = space.conditions.get(name)
         if clause is not None and not _can_hold(clause, found, open_):
             open_.discard(name)
-        elif name in given:
-            found[name] = given[name]
+        elif name in given or (name in own and (clause is None or clause.holds(found))):
+            found[name] = own[name]
+        else:
+            open_.add(name)
     return found
 
 

@@ -20,7 +20,7 @@ RUNS = 5
 WORDS = {
     "unconditional create": "each of them",
     "check, then act": "each of them",
-    "fsspec's exclusive create": "each of them",
+    "fsspec's exclusive create": "each of them|different contents were read|nobody can have created it so",
     "exclusive open, then write": "different contents were read|nobody can have created it so",
     "remembers absence": "still absent",
 }

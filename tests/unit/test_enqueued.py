@@ -93,6 +93,20 @@ def test_parents_many_levels_up_are_found():
     assert found == {f"p{i}": 7 * (i + 1) for i in range(8)} | {"p8": 3}
 
 
+def test_a_constant_that_may_stay_inactive_forbids_nothing():
+    space = Space.from_json(
+        [
+            {"name": "a", "type": "int", "min": 1, "max": 2},
+            {"name": "c", "type": "constant", "value": 3, "when": {"a": 1}},
+        ],
+        constraints={"forbidden": [{"c": 3}]},
+    )
+    assert space.check({}, partial=True) == {}
+    assert whole(space, {}, rng(), lambda: None)[0] == {"a": 2}
+    with pytest.raises(UserError, match="forbidden: c = 3"):
+        space.check({"a": 1}, partial=True)
+
+
 @settings(max_examples=100, deadline=None)
 @given(spaces(), st.integers(0, 2**32), st.data())
 def test_any_part_of_an_allowed_configuration_stays(found, seed, data):
