@@ -71,6 +71,7 @@ class Happenings:
 
     def dismiss(self) -> None:
         """The study is over: end what still runs."""
+        self._world.dismissed = True
         for actor in self._world.alive():
             if actor.interruption is not None:
                 actor.interruption.request("SIGTERM")
@@ -79,6 +80,7 @@ class Happenings:
 
     def reopen(self) -> None:
         """Start the crew again."""
+        self._world.dismissed = False
         self.mend()
 
     def _start(self, role: Role, *, first: bool) -> None:

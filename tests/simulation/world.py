@@ -60,6 +60,8 @@ class World:
         self.counts: Counter[str] = Counter()
         self.actors: list[Actor] = []
         self.roles: list[Role] = []
+        self.dismissed = False
+        """The study is over: nobody is started until it is opened again, also where a user's late entry lands now."""
         self.late = 0
         """Requests that are still to land, though nobody waits for them."""
         self._tell = tell
@@ -175,7 +177,7 @@ class World:
 
     def keep(self, role: Role) -> None:
         """Start what a role asks for; the supervisor starts it again when it has ended."""
-        role.resting = not self.wanted(role)
+        role.resting = self.dismissed or not self.wanted(role)
         if role.resting:
             if not self.weather.clear:
                 self.hub.after(SUPERVISOR_S, lambda: self.keep(role))  # a user may open the study again
