@@ -3,19 +3,17 @@
 from storage_schema.records.chain import Link, LinkKind, may_follow
 from storage_schema.records.checkpoint import CheckpointFile, CheckpointRef, Manifest, SegmentRef
 from storage_schema.records.curve import Curve
+from storage_schema.records.facts import Facts, Progress, SettledSpec
 from storage_schema.records.log import (
     Decision,
     Enqueue,
     Entry,
-    Facts,
     Finish,
     Issue,
     Pause,
-    Progress,
     Resume,
     RetryTrial,
     SetLimits,
-    SettledSpec,
     StopTrial,
 )
 from storage_schema.records.metric import GOALS, Metric

@@ -7,62 +7,14 @@ decided on and the decisions; a user's entry (enqueue, pause, ...) holds decisio
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from storage_schema.codec import Json, encode_record
-from storage_schema.keys import MAX_INDEX, MAX_LINK, MAX_RESOURCE, MAX_TRIAL, SpecId, log_key
+from storage_schema.keys import MAX_INDEX, MAX_RESOURCE, MAX_TRIAL, SpecId, log_key
 from storage_schema.records.checkpoint import CheckpointRef
-from storage_schema.records.curve import Curve, curves_json, curves_of
+from storage_schema.records.facts import Facts, checkpoint_of, facts_json, facts_of
 from storage_schema.records.reading import FORMAT, Fields, opened
 from storage_schema.records.study import MAX_RUNGS, Limits
-
-OUTCOMES = ("done", "fail", "stop")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettledSpec:
-    """A fact: how a spec's chain ended."""
-
-    spec: SpecId
-    link: int
-    """The link that ended it."""
-    outcome: str
-    """``done``, ``fail`` or ``stop``."""
-    resource: int = 0
-    """The greatest resource reported."""
-    curves: Mapping[str, Curve] = field(default_factory=dict)
-    """Metric to its canonical curve since the spec's start, thinned to at most 64 points."""
-    checkpoint: CheckpointRef | None = None
-    wall_s: float = 0.0
-    """All attempts together, as far as they left a link that says so."""
-    gpu_s: float = 0.0
-    attempts: int = 1
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """A fact: what the holder of an open spec has reported at the study's milestones."""
-
-    spec: SpecId
-    attempt: int
-    """Whose heartbeat told it: the claim that was the chain's last link."""
-    curves: Mapping[str, Curve]
-    """Metric to its points at milestones that the log does not hold yet."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What a coordinator saw and decided on."""
-
-    now: float
-    """Seconds since the epoch on the store's clock."""
-    demand: int
-    """How many specs should be open (waiting or running), from the live slots."""
-    settled: tuple[SettledSpec, ...] = ()
-    """Newly settled specs in the order of their ids."""
-    progress: tuple[Progress, ...] = ()
-    """Of open specs, in the order of their ids; only where the study has milestones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +115,7 @@ class Entry:
                 "entry": self.entry,
                 "token": self.token,
                 "author": self.author,
-                "facts": _facts_json(self.facts) if self.facts else None,
+                "facts": facts_json(self.facts) if self.facts else None,
                 "decisions": [_decision_json(d) for d in self.decisions],
             }
         )
@@ -179,70 +131,9 @@ class Entry:
             entry=entry,
             token=f.text("token"),
             author=f.one_of("author", ("coordinator", "user")),
-            facts=_facts(f.within("facts")) if f.has("facts") else None,
+            facts=facts_of(f.within("facts")) if f.has("facts") else None,
             decisions=_decisions(f),
         )
-
-
-def _facts_json(facts: Facts) -> Json:
-    value: dict[str, Json] = {
-        "now": facts.now,
-        "demand": facts.demand,
-        "settled": [_settled_json(s) for s in facts.settled],
-    }
-    if facts.progress:
-        value["progress"] = [
-            {"spec": str(p.spec), "attempt": p.attempt, "curves": curves_json(p.curves)}
-            for p in facts.progress
-        ]
-    return value
-
-
-def _facts(f: Fields) -> Facts:
-    return Facts(
-        now=f.number("now"),
-        demand=f.integer("demand"),
-        settled=tuple(_settled(item) for item in f.each("settled")),
-        progress=tuple(_progress(item) for item in f.each("progress")),
-    )
-
-
-def _progress(f: Fields) -> Progress:
-    return Progress(spec=f.spec(), attempt=f.integer("attempt", 1, MAX_LINK), curves=curves_of(f))
-
-
-def _settled_json(s: SettledSpec) -> Json:
-    return {
-        "spec": str(s.spec),
-        "link": s.link,
-        "outcome": s.outcome,
-        "resource": s.resource,
-        "curves": curves_json(s.curves),
-        "checkpoint": s.checkpoint.to_json() if s.checkpoint else None,
-        "wall_s": s.wall_s,
-        "gpu_s": s.gpu_s,
-        "attempts": s.attempts,
-        "reason": s.reason,
-    }
-
-
-def _settled(f: Fields) -> SettledSpec:
-    return SettledSpec(
-        spec=f.spec(),
-        link=f.integer("link", 1, MAX_LINK),
-        outcome=f.one_of("outcome", OUTCOMES),
-        resource=f.integer("resource", 0, MAX_RESOURCE),
-        curves=curves_of(f),
-        checkpoint=_checkpoint(f),
-        wall_s=f.number("wall_s"),
-        gpu_s=f.number("gpu_s"),
-        attempts=f.integer("attempts", 0, MAX_LINK),
-        reason=f.text("reason"),
-    )
-
-
-def _checkpoint(f: Fields) -> CheckpointRef | None:
-    return CheckpointRef.from_fields(f.within("checkpoint")) if f.has("checkpoint") else None
 
 
 def _decision_json(decision: Decision) -> Json:
@@ -275,7 +166,7 @@ def _issue(f: Fields) -> Issue:
         bracket=f.integer("bracket", 0, MAX_TRIAL),
         parameters=f.kept("parameters"),
         origin=f.text("origin"),
-        checkpoint=_checkpoint(f),
+        checkpoint=checkpoint_of(f),
         reason=f.text("reason"),
     )
 
