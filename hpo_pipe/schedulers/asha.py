@@ -71,14 +71,19 @@ class AshaScheduler:
         )
 
     def _sample(self, view: View) -> Sample:
-        shares = bracket_shares(tuple(rung.level for rung in view.history.rungs), self._brackets)
-        u = float(view.rng("bracket", len(view.history.trials)).random())
-        bracket = bracket_of(u, shares) if len(shares) > 1 else 0
+        bracket = drawn_bracket(view, self._brackets)
         unit = view.study.resource.name if view.study.resource else "step"
         rung = view.history.rungs[bracket].level
-        named = f"bracket {bracket} " if len(shares) > 1 else ""
+        named = f"bracket {bracket} " if self._brackets > 1 else ""
         return Sample(
             bracket=bracket,
             rung=bracket,
             reason=f"no waiting trial is good enough to train on; a new one {named}starts with {unit} {rung}",
         )
+
+
+def drawn_bracket(view: View, brackets: int) -> int:
+    """Return the bracket of the next trial, drawn in Hyperband's proportions; keyed by the trial's number."""
+    shares = bracket_shares(tuple(rung.level for rung in view.history.rungs), brackets)
+    u = float(view.rng("bracket", len(view.history.trials)).random())
+    return bracket_of(u, shares) if len(shares) > 1 else 0

@@ -8,10 +8,8 @@ so none needs a checkpoint. What was decided on a report stands, whatever is rep
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from hpo_pipe.options import Refused, option
-from hpo_pipe.rungs import bracket_of, bracket_shares
+from hpo_pipe.schedulers.asha import AshaScheduler, drawn_bracket
 from hpo_pipe.schedulers.reported import Standing, standing
 from hpo_pipe.view import Move, Sample, Stop, View
 
@@ -21,26 +19,16 @@ class AshaStoppingScheduler:
 
     needs_resource = True
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Options:
-        """As for ``asha``."""
+    Options = AshaScheduler.Options
+    """A trial of bracket s is first looked at at rung s."""
+    check = staticmethod(AshaScheduler.check)
 
-        eta: int = option(3, low=2, high=1000)
-        brackets: int = option(1, low=1, high=64)
-        """A trial of bracket s is first looked at at rung s."""
-
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: AshaScheduler.Options) -> None:
         self._eta = options.eta
         self._brackets = options.brackets
 
     @staticmethod
-    def check(options: Options, rungs: tuple[int, ...]) -> None:
-        """Raise Refused where the options do not go with the study's rungs."""
-        if options.brackets > len(rungs):
-            raise Refused("brackets", options.brackets, f"at most {len(rungs)}, the number of rungs")
-
-    @staticmethod
-    def milestones(options: Options, rungs: tuple[int, ...]) -> tuple[int, ...]:
+    def milestones(options: AshaScheduler.Options, rungs: tuple[int, ...]) -> tuple[int, ...]:
         """Return all rungs but the last."""
         return rungs[:-1]
 
@@ -60,10 +48,8 @@ class AshaStoppingScheduler:
 
     def next_move(self, view: View) -> Move | None:
         """Return a new trial, always: it goes to the end unless it is stopped."""
-        levels = tuple(rung.level for rung in view.history.rungs)
-        shares = bracket_shares(levels, self._brackets)
-        u = float(view.rng("bracket", len(view.history.trials)).random())
-        bracket = bracket_of(u, shares) if len(shares) > 1 else 0
+        levels = [rung.level for rung in view.history.rungs]
+        bracket = drawn_bracket(view, self._brackets)
         unit = view.study.resource.name if view.study.resource else "step"
         return Sample(
             bracket=bracket,
