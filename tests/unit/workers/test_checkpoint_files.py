@@ -165,7 +165,8 @@ def test_a_deep_tree_is_removed_with_few_descriptors(tmp_path: Path) -> None:
     (tmp_path / "kept" / "file").write_text("")
     (folder / "out").symlink_to(tmp_path / "kept")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    taken = max(int(descriptor.name) for descriptor in Path("/dev/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 16, hard))
     try:
         remove_tree(folder)
     finally:
