@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,3 +102,19 @@ class Attempts:
         for process in self.processes:
             process.close()
         self.launcher.close()
+
+
+Make = Callable[..., Attempts]
+"""Makes attempts of a program: the fixture ``make``."""
+
+
+def python(text: str) -> tuple[str, ...]:
+    """Return the command that runs a text, without placeholders."""
+    return ("python", "-c", text.replace("{", "{{").replace("}", "}}"))
+
+
+def write(tmp_path: Path, **files: str) -> None:
+    """Write modules into the working folder."""
+    (tmp_path / "work").mkdir(exist_ok=True)
+    for name, text in files.items():
+        (tmp_path / "work" / f"{name}.py").write_text(text)

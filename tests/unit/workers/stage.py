@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from storage_schema.errors import OutcomeUnknown, StoreUnavailable
-from storage_schema.keys import BOARD, LinkId, SpecId, log_key, worker_key
+from storage_schema.keys import BOARD, CheckpointId, LinkId, SpecId, log_key, worker_key
 from storage_schema.records import (
     Board,
     CheckpointRef,
@@ -44,6 +44,7 @@ from workers.world import World
 
 SPEC = SpecId(0, 0)
 _NAMES = count()
+Steps = Iterator[Ended | None]
 OK = Ended(status=0, signal=None, reason="finished")
 
 
@@ -394,6 +395,31 @@ def exactly(epochs: range) -> list[tuple[int, float]]:
 
 def with_timing(study: Study, **timing: float) -> Study:
     return replace(study, timing=replace(study.timing, **timing))
+
+
+def checkpoint(resource: int, attempt: int = 1, trial: int = 0) -> CheckpointId:
+    return CheckpointId(trial, resource, SPEC, attempt)
+
+
+def crash(stage: Stage, script_to: int, save: bool = True) -> None:
+    """An attempt that is fenced while it trains; its checkpoints up to `script_to` are committed."""
+
+    def script(trial: FakeTrial) -> Steps:
+        first = trial.file.start
+        for epoch in range(first + 1, script_to + 1):
+            trial.report(epoch, loss=1 / epoch)
+            if save:
+                trial.save(epoch)
+            yield None
+            yield None
+        stage.fence()
+        stage.clock.sleep(stage.study.timing.flush_s)
+        while True:
+            yield None
+
+    trial = stage.attempt(script)
+    assert trial is not None
+    assert trial.killed
 
 
 __all__ = ["CheckpointRef", "Stage"]

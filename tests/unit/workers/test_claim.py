@@ -14,11 +14,6 @@ from storage_schema.store.memory import MemoryStore
 from tests.unit.workers.stage import SPEC, FaultyStore, Stage, issue, trains
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
-
-
 @pytest.mark.parametrize("kind", ["memory", "folder"])
 def test_of_many_claimers_one_wins_each_spec(tmp_path: Path, kind: str) -> None:
     workers, specs = 8, 12
