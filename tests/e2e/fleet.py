@@ -66,10 +66,16 @@ class Fleet:
     """Processes of one study. Leaves nothing running."""
 
     def __init__(
-        self, url: str, folder: Path, env: Mapping[str, str] | None = None, epoch_s: float = 0.1
+        self,
+        url: str,
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        epoch_s: float = 0.1,
+        cwd: Path | None = None,
     ) -> None:
         self.url = url
         self.folder = folder
+        self._cwd = cwd
         self._env = {**os.environ, **(env or {}), "TEST_EPOCH_S": str(epoch_s)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.kills = 0
@@ -90,6 +96,7 @@ class Fleet:
             self.processes[name] = subprocess.Popen(
                 self.command(role, *arguments),
                 env=self._env,
+                cwd=self._cwd,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
