@@ -101,12 +101,16 @@ class SimulatedStudy:
         """Run until the study ends, or something is enough; call it once.
 
         Args:
-            enough: asked after every event; what is under way then counts as busy time, its units do not count.
+            enough: asked after every event, of the units of work that has ended; then all is broken off, and the units
+                of what was under way count as well.
             units: trained, those of trainings under way included.
             seconds: of virtual time.
         """
         self._decide((), ())
-        while self._events and not self.view.history.closed and not enough(self.run):
+        while self._events and not self.view.history.closed:
+            if enough(self.run):
+                self._cut(self._now)
+                return self.run
             if self._events[0][0] > seconds or self._trained(units):
                 self._cut(min(seconds, self._events[0][0]) if self._events[0][0] > seconds else self._now)
                 return self.run

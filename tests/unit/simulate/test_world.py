@@ -112,6 +112,19 @@ def test_a_budget_is_spent_and_not_overspent(scheduler, workers, units, tick_s, 
     assert part == {time: loss for time, loss in whole.items() if time <= seconds}
 
 
+@pytest.mark.parametrize("scheduler", ["none", "asha", "asha_stopping"])
+def test_when_it_is_enough_every_unit_that_is_finished_counts(scheduler):
+    whole = SimulatedStudy(study(scheduler, trials=None), ToyCurves(), 5).until(units=40 * TOP)
+    run = SimulatedStudy(study(scheduler, trials=None), ToyCurves(), 5).until(
+        lambda run: run.units >= 20 * TOP
+    )
+    check(run)
+    longer, found = (dict(zip(*(a.tolist() for a in r.incumbent()), strict=True)) for r in (whole, run))
+    assert found == {time: loss for time, loss in longer.items() if time <= run.ended_at}
+    assert run.units == (whole.incumbent()[0] <= run.ended_at).sum() > 20 * TOP
+    assert run.busy_s == pytest.approx(sum(piece.ended - piece.began for piece in run.pieces))
+
+
 def test_a_running_trial_is_stopped_at_its_milestone_and_its_worker_is_free_at_once():
     run = SimulatedStudy(study("asha_stopping"), ToyCurves(), 4).until()
     stops = [fact for fact in settled(run) if fact.outcome == "stop"]
