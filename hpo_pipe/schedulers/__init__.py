@@ -7,6 +7,8 @@ from typing import Any
 from hpo_pipe.registry import find, named, options_of
 from hpo_pipe.schedulers.asha import AshaScheduler
 from hpo_pipe.schedulers.asha_stopping import AshaStoppingScheduler
+from hpo_pipe.schedulers.curve_fitting import CurveFitting
+from hpo_pipe.schedulers.curve_regression import CurveRegression
 from hpo_pipe.schedulers.d_asha import DelayedAshaScheduler
 from hpo_pipe.schedulers.full_training import FullTraining
 from hpo_pipe.schedulers.hyperband import HyperbandScheduler, SuccessiveHalvingScheduler
@@ -18,6 +20,8 @@ from storage_schema.records import Study
 SCHEDULERS: dict[str, type[Any]] = {
     "none": FullTraining,
     "median": MedianStopping,
+    "curve_fitting": CurveFitting,
+    "curve_regression": CurveRegression,
     "successive_halving": SuccessiveHalvingScheduler,
     "hyperband": HyperbandScheduler,
     "asha": AshaScheduler,
