@@ -31,6 +31,7 @@ def final_problems(world: World) -> Iterator[str]:
         ):  # the log's book knows what a user had retried
             yield problem
     yield from _curves(world, history)
+    yield from _progress(world, history)
     yield from _cold_starts(world, history)
 
 
@@ -47,6 +48,17 @@ def _curves(world: World, history: History) -> Iterator[str]:
         missing = [epoch for epoch in range(1, reached + 1) if epoch not in curve]
         if missing:
             yield f"trial {trial.number} reached {reached}, and its curve has no {missing}"
+
+
+def _progress(world: World, history: History) -> Iterator[str]:
+    """Check that what was told of running trials is what they reported at that very epoch."""
+    for entry in world.auditor.log.entries:
+        for progress in entry.facts.progress if entry.facts else ():
+            trial = history.trials[history.specs[progress.spec].issue.trial]
+            told = dict(progress.curves.get("loss", ()))
+            true = {epoch: expected(trial.parameters, epoch) for epoch in told}
+            if told != true and not lie_of(world, trial.number):
+                yield f"log entry {entry.entry} tells of trial {trial.number} {told}; it reported {true}"
 
 
 def _cold_starts(world: World, history: History) -> Iterator[str]:

@@ -8,10 +8,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from hpo_pipe.coordinator import log, packs
+from hpo_pipe.registry import options_of
+from hpo_pipe.schedulers import SCHEDULERS, milestones_of
+from hpo_pipe.searchers import SEARCHERS
 from storage_schema.errors import HpoPipeError
 from storage_schema.records import Limits, Metric, Program, Resource, Study, Timing
 from tests.simulation.books import final_problems
@@ -27,6 +31,14 @@ LEAVE_S = 120.0
 """And so long after that, every worker must have noticed."""
 STEP_S = 2.0
 MOST_REOPENINGS = 20
+SMALL_ENOUGH: dict[str, dict[str, object]] = {
+    "median": {"min_trials": 1, "grace": 1, "interval": 1},
+    "kde": {"n_min": 2, "num_samples": 16, "random_fraction": 0.1},
+    "gp": {"initial": 2, "random_share": 0.0},
+    "tpe": {"n_startup_trials": 2},
+    **{name: {"initial": 2} for name in ("forest", "hyper_tune", "freeze_thaw")},
+}
+"""Options with which an algorithm acts in a study of a few trials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +102,7 @@ def run_recipe(
 
 def study_of(recipe: Recipe) -> Study:
     """Return the study of a recipe."""
-    rungs = recipe.rungs
-    resource = Resource(name="epoch", min=rungs[0], max=rungs[-1], rungs=rungs) if rungs else None
-    scheduler: dict[str, object] = {"name": recipe.scheduler}
-    if recipe.scheduler == "asha":
-        scheduler["eta"] = 2 if recipe.seed % 2 else 3
+    scheduler = _algorithm(recipe, recipe.scheduler, SCHEDULERS)
     space: tuple[dict[str, object], ...] = (
         {"name": "lr", "type": "float", "min": 0.0, "max": 0.2, "grid_points": 4},
         {"name": "kind", "type": "categorical", "values": ["a", "b", "c"]},
@@ -106,9 +114,9 @@ def study_of(recipe: Recipe) -> Study:
         seed=recipe.seed,
         space=space,
         metrics=(Metric(name="loss"), Metric(name="accuracy", goal="maximize")),
-        resource=resource,
+        resource=_resource(recipe, scheduler),
         scheduler=scheduler,
-        searcher={"name": recipe.searcher},
+        searcher=_algorithm(recipe, recipe.searcher, SEARCHERS),
         limits=Limits(trials=recipe.trials, total_resource=recipe.total_resource, target=recipe.target),
         program=Program(command=("train",)),
         timing=Timing(
@@ -118,6 +126,24 @@ def study_of(recipe: Recipe) -> Study:
         max_attempts=recipe.max_attempts,
         enqueued=({"lr": 0.123},) if recipe.seed % 5 == 0 else (),
     )
+
+
+def _algorithm(recipe: Recipe, name: str, registry: dict[str, type[Any]]) -> dict[str, object]:
+    """Return a scheduler or searcher as study.json names it."""
+    found: dict[str, object] = {"name": name, **SMALL_ENOUGH.get(name, {})}
+    if "eta" in {field.name for field in fields(registry[name].Options)}:
+        found["eta"] = 2 if recipe.seed % 2 else 3
+    return found
+
+
+def _resource(recipe: Recipe, scheduler: dict[str, object]) -> Resource | None:
+    rungs = recipe.rungs
+    if not rungs:
+        return None
+    algorithm = SCHEDULERS[recipe.scheduler]
+    options = options_of(algorithm, scheduler, "simulated", "scheduler")
+    milestones = milestones_of(algorithm, options, rungs)
+    return Resource(name="epoch", min=rungs[0], max=rungs[-1], rungs=rungs, milestones=milestones)
 
 
 def _live(world: World) -> None:

@@ -16,6 +16,7 @@ from storage_schema.records import (
     Finish,
     Issue,
     LinkKind,
+    Progress,
     RetryTrial,
     SettledSpec,
     StopTrial,
@@ -58,6 +59,8 @@ class LogBook:
         if entry.facts is not None:
             for fact in entry.facts.settled:
                 self._check_fact(fact, number)
+            for progress in entry.facts.progress:
+                self._check_progress(progress, number)
             try:
                 expected = decide(self._view, entry.facts)
             except ProtocolViolation as error:
@@ -101,6 +104,21 @@ class LogBook:
             thinned = len(whole) > 64 and curve.items() <= whole.items()
             if curve != whole and not thinned:
                 self._fail(f"log entry {number} says that the curve of {fact.spec} is {curve}; it is {whole}")
+
+    def _check_progress(self, progress: Progress, number: int) -> None:
+        """Check that what is told of a running spec is at its milestones, each once, and never of one that ended."""
+        issue = self.chains.issue(progress.spec)
+        links = self.chains.links(progress.spec)
+        if issue is None or not any(link.kind is LinkKind.CLAIM for link in links):
+            self._fail(f"log entry {number} tells of {progress.spec}, which nobody has claimed")
+            return
+        levels = self.study.resource.milestones if self.study.resource else ()
+        for name, curve in progress.curves.items():
+            known = self.history.specs[progress.spec].progress.get(name, ())
+            told = [resource for resource, _ in (*known, *curve)]
+            outside = not {*told} <= {level for level in levels if issue.start < level <= issue.to}
+            if outside or told != sorted({*told}):
+                self._fail(f"log entry {number} tells of {progress.spec} at {told}; milestones are {levels}")
 
     def _count(self, entry: Entry) -> None:
         """Check that a spec is issued once for each trial and rung, but for what is taken up again."""

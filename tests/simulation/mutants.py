@@ -59,10 +59,11 @@ def _ends_while_specs_wait(recipe: Recipe) -> bool:
 
 
 def _answers_are_lost_for_a_lease(recipe: Recipe) -> bool:
-    """Tell recipes in which claims may be given up that stand, while their authors live on."""
+    """Tell recipes in which claims may be given up that stand, while their authors live on with another slot."""
     storms = Weather(recipe).storms
-    kind, lease_s = Fault.LOST_ANSWER, recipe.lease_s
-    return any(s.fault is kind and s.share < 1.0 and s.end - s.begin > lease_s for s in storms)
+    kind, long_s = Fault.LOST_ANSWER, 1.5 * recipe.lease_s
+    several = any(plan.slots >= 2 and plan.patient for plan in recipe.workers)
+    return several and any(s.fault is kind and s.share < 1.0 and s.end - s.begin > long_s for s in storms)
 
 
 def _restores_from_what_is_cut(recipe: Recipe) -> bool:
@@ -73,6 +74,11 @@ def _restores_from_what_is_cut(recipe: Recipe) -> bool:
 def _observers_pause(recipe: Recipe) -> bool:
     """Tell recipes in which coordinators stand still, and their clocks can be trusted."""
     return recipe.faithful and recipe.coordinators > 0 and recipe.pause_every_s is not None
+
+
+def _looks_at_running_trials(recipe: Recipe) -> bool:
+    """Tell recipes whose schedulers stop trials on what these report at milestones."""
+    return recipe.scheduler in ("median", "asha_stopping")
 
 
 MUTANTS = {
@@ -256,6 +262,22 @@ MUTANTS = {
         where=_restores_from_what_is_cut,
         seeds=130,
     ),
+    # looking at running trials
+    "milestones-from-nought": Mutant(
+        what="Epochs are counted from 0: at a milestone stands the value of the one after it.",
+        rule="5.4",
+        who="Optuna's pruners, whose steps begin at 0",
+        how=worker.milestones_from_nought,
+        where=_looks_at_running_trials,
+        seeds=20,
+    ),
+    "progress-told-again": Mutant(
+        what="A later attempt's milestones are told beside those that the log holds.",
+        rule="5.11, step 5",
+        how=coordinator.progress_told_again,
+        where=_looks_at_running_trials,
+        seeds=40,
+    ),
     # closing
     "done-behind-the-fence": Mutant(
         what="A holder that finds its place taken writes its result behind the fence.",
@@ -330,7 +352,7 @@ MUTANTS = {
         rule="5.12",
         how=coordinator.any_beat_is_life,
         where=_answers_are_lost_for_a_lease,
-        seeds=50,
+        seeds=40,
     ),
     # ending
     "stop-behind-done": Mutant(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from tests.simulation.faults import Fault
@@ -119,7 +119,25 @@ class Recipe:
 def drawn(seed: int) -> Recipe:
     """Draw the recipe of a seed."""
     rng = random.Random(f"recipe/{seed}")
-    return Recipe(seed=seed, **_study(rng), **_crew(rng), **_trials(rng), **_weather(rng))
+    recipe = Recipe(seed=seed, **_study(rng), **_crew(rng), **_trials(rng), **_weather(rng))
+    return _with_other_algorithms(recipe)
+
+
+OTHER_SCHEDULERS = {
+    "asha": ("asha", "asha", "asha_stopping", "hyperband", "successive_halving", "d_asha", "pasha"),
+    "none": ("none", "none", "median"),
+}
+"""By what was drawn first: a part of the seeds that promote, and of those that train every trial in one go."""
+OTHER_SEARCHERS = {"random": ("random",) * 8 + ("kde",) * 2, "sobol": ("sobol",) * 11 + ("gp",)}
+"""Models are dear: few seeds, whose studies are small anyway."""
+
+
+def _with_other_algorithms(recipe: Recipe) -> Recipe:
+    """Draw anew who decides, from a stream of its own: crew, trials and weather of a seed stay what they were."""
+    rng = random.Random(f"algorithms/{recipe.seed}")
+    scheduler = rng.choice(OTHER_SCHEDULERS[recipe.scheduler]) if recipe.rungs else recipe.scheduler
+    searcher = rng.choice(OTHER_SEARCHERS.get(recipe.searcher, (recipe.searcher,)))
+    return replace(recipe, scheduler=scheduler, searcher=searcher)
 
 
 def _study(rng: random.Random) -> dict[str, Any]:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hpo_pipe.schedulers import SCHEDULERS
+from hpo_pipe.searchers import SEARCHERS
 from tests.simulation.__main__ import SEEDS, kept_recipe
 from tests.simulation.history import Outcome, run_recipe, run_seed
+from tests.simulation.recipe import drawn
 from tests.simulation.single import run_single, run_singles, singles
 
 SEEDS_IN_ALL = 1000
 """`python -m tests.simulation --seeds 100000` runs more of them."""
 BATCH = 20
+RUNGS = [seed for seed in range(60) if drawn(seed).rungs]
+FOR_SCHEDULERS, FOR_SEARCHERS = RUNGS[:8], [seed for seed in RUNGS if drawn(seed).trials >= 6][:3]
+"""For all that are registered, also where the ordinary seeds do not draw them."""
 STRIDE = 7
 PARTS = 4
 KEPT = sorted(SEEDS.glob("*.json"))
@@ -30,6 +37,20 @@ def in_words(outcome: Outcome) -> str:
 def test_nothing_is_lost_in_any_weather(first: int) -> None:
     for seed in range(first, first + BATCH):
         outcome = run_seed(seed)
+        assert not outcome.violations, in_words(outcome)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_in_any_weather(name: str) -> None:
+    for seed in FOR_SCHEDULERS:
+        outcome = run_recipe(replace(drawn(seed), scheduler=name))
+        assert not outcome.violations, in_words(outcome)
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_every_searcher_in_any_weather(name: str) -> None:
+    for seed in FOR_SEARCHERS:
+        outcome = run_recipe(replace(drawn(seed), searcher=name))
         assert not outcome.violations, in_words(outcome)
 
 

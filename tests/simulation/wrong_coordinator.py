@@ -29,9 +29,11 @@ from storage_schema.records import (
     Entry,
     Facts,
     Heartbeat,
+    Held,
     Issue,
     Link,
     LinkKind,
+    Progress,
     SettledSpec,
 )
 from storage_schema.store import Created, Stat, Wait
@@ -354,4 +356,22 @@ def log_deleted_behind_snapshot() -> Iterator[None]:
             self._store.delete(log_key(number))
 
     with replaced(Packs, write=write_and_delete):
+        yield
+
+
+# looking at running trials
+
+
+@contextmanager
+def progress_told_again() -> Iterator[None]:
+    """What another attempt says of milestones is told whole, and not only what the log does not hold."""
+    tell = hpo_pipe.coordinator.tick.progress_of
+    seen: dict[SpecId, int] = {}
+
+    def told(spec: SpecState, attempt: int, held: Held) -> Progress | None:
+        another = seen.setdefault(spec.id, attempt) != attempt
+        seen[spec.id] = attempt
+        return tell(replace(spec, progress={}) if another else spec, attempt, held)
+
+    with replaced(hpo_pipe.coordinator.tick, progress_of=told):
         yield
