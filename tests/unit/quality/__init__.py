@@ -1,0 +1,1 @@
+"""The quality benchmark's own parts."""
