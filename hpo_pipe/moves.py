@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hpo_pipe.enqueued import whole
 from hpo_pipe.schedulers import scheduler_of
 from hpo_pipe.searchers import searcher_of
-from hpo_pipe.view import Done, Judge, Promote, Sample, Stop, Suggestion, View
+from hpo_pipe.view import Clone, Done, Judge, Promote, Sample, Stop, Suggestion, View
 from storage_schema.codec import Json
 from storage_schema.errors import ProtocolViolation
 from storage_schema.records import CheckpointRef, Issue, StopTrial
@@ -61,6 +61,8 @@ class Planner:
             match ask(self._view):
                 case Promote() as move:
                     return self._promote(move)
+                case Clone() as move:
+                    return self._clone(move)
                 case Stop() as move:
                     return self._stop(move)
                 case Done() as move:
@@ -80,6 +82,26 @@ class Planner:
         if not self._affordable(level - start):
             return Over(self._spent())
         return self._issue(trial, level, move.rung, move.reason)
+
+    def _clone(self, move: Clone) -> Issue | Over:
+        history = self._view.history
+        if self._limit_on_trials():
+            raise ProtocolViolation(f"a scheduler cloned trial {move.trial} beyond the limit on trials")
+        level, checkpoint = history.rungs[move.rung].level, move.checkpoint
+        if not self._affordable(level - checkpoint.resource):
+            return Over(self._spent())
+        return Issue(
+            trial=len(history.trials),
+            start=checkpoint.resource,
+            to=level,
+            rung=move.rung,
+            bracket=move.bracket,
+            parameters=move.parameters,
+            origin=move.origin,
+            checkpoint=checkpoint,
+            reason=move.reason,
+            parent=move.trial,
+        )
 
     def _stop(self, move: Stop) -> StopTrial:
         if self._view.history.trials[move.trial].stopped:
@@ -136,14 +158,14 @@ class Planner:
             origin=trial.origin,
             checkpoint=checkpoint,
             reason=reason,
+            parent=trial.parent,
         )
 
     def _starting_point(self, trial: TrialState, to: int) -> tuple[int, CheckpointRef | None]:
         """Return where training towards `to` starts: the newest checkpoint that leaves something to do, or 0."""
         if self._view.study.resource is None:  # the trial counts for itself; the log knows only 0 and 1
             return 0, trial.checkpoint()
-        named = (spec.settled.checkpoint for spec in reversed(trial.specs) if spec.settled)
-        usable = next((c for c in named if c is not None and c.resource < to), None)
+        usable = trial.committed(to - 1) or trial.inherited
         return (usable.resource, usable) if usable else (0, None)
 
     def _limit_on_trials(self) -> str:

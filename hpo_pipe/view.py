@@ -12,7 +12,7 @@ import numpy as np
 from hpo_pipe.space import Space
 from storage_schema.codec import Json
 from storage_schema.history import History
-from storage_schema.records import Study
+from storage_schema.records import CheckpointRef, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,25 @@ class Promote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Clone:
+    """Move: start a new trial where a checkpoint of another one ends, towards rung `rung`, which must lie further on.
+
+    A scheduler makes none beyond the limit on trials.
+    """
+
+    trial: int
+    """The source."""
+    checkpoint: CheckpointRef
+    """One that the log names as left by a spec of the source."""
+    bracket: int
+    rung: int
+    parameters: Mapping[str, Json]
+    origin: str
+    """Who proposed the parameters: the scheduler's registered name."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
     """Move: end a trial."""
 
@@ -78,7 +97,7 @@ class Done:
     reason: str
 
 
-Move = Sample | Promote | Stop | Done
+Move = Sample | Promote | Clone | Stop | Done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

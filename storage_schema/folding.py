@@ -90,17 +90,28 @@ def _issued_in_entry(history: History) -> int:
 
 
 def _new_trial(history: History, issue: Issue) -> None:
+    if issue.parent is not None:
+        _check_parent(history, issue, issue.parent)
     history.trials.append(
         TrialState(
             number=issue.trial,
             parameters=dict(issue.parameters),
             origin=issue.origin,
             bracket=issue.bracket,
+            parent=issue.parent,
         )
     )
     history.note(history.trials.pop)
     if issue.origin == "enqueued" and history.queue:
         history.change("queue", history.queue[1:])
+
+
+def _check_parent(history: History, issue: Issue, parent: int) -> None:
+    """A clone starts where a checkpoint ends that a spec of its parent has left."""
+    committed = set(_trial(history, parent).checkpoints())
+    if issue.checkpoint is None or issue.checkpoint not in committed or issue.start != issue.checkpoint.resource:
+        what = f"trial {issue.trial} was issued from a checkpoint of trial {parent}"
+        raise ProtocolViolation(f"{what} that the log does not know, or not from where it ends")
 
 
 def _promote(history: History, trial: TrialState, issue: Issue) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from storage_schema.codec import Json
@@ -39,6 +39,8 @@ class TrialState:
     parameters: dict[str, Json]
     origin: str
     bracket: int
+    parent: int | None = None
+    """The trial whose checkpoint it was started from; None if it began with nothing."""
     specs: list[SpecState] = field(default_factory=list)
     stopped: str = ""
     """Why it was stopped for good; empty if it was not."""
@@ -73,8 +75,21 @@ class TrialState:
 
     def checkpoint(self) -> CheckpointRef | None:
         """Return the newest checkpoint that the log names."""
-        named = (s.settled.checkpoint for s in reversed(self.specs) if s.settled)
-        return next((c for c in named if c is not None), None)
+        return next(self.checkpoints(), None)
+
+    def checkpoints(self) -> Iterator[CheckpointRef]:
+        """Yield the checkpoints that its settled specs ended with, newest first; a parent's is none of them."""
+        named = (spec.settled.checkpoint for spec in reversed(self.specs) if spec.settled)
+        return (checkpoint for checkpoint in named if checkpoint is not None)
+
+    def committed(self, most: int) -> CheckpointRef | None:
+        """Return the newest of :meth:`checkpoints` with at most so many units behind it."""
+        return next((found for found in self.checkpoints() if found.resource <= most), None)
+
+    @property
+    def inherited(self) -> CheckpointRef | None:
+        """The parent's checkpoint that its first spec starts from."""
+        return None if self.parent is None else self.specs[0].issue.checkpoint
 
     def curve(self, metric: str) -> Curve:
         """Return the canonical curve of `metric` over all specs: one value per resource, rising."""

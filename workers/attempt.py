@@ -205,7 +205,10 @@ class Attempt:
                 self._say(f"its checkpoint is not kept on this machine: {error}")
         if link.kind is LinkKind.DONE:
             store, issue, resumed = self._bench.world.store, self._claimed.issue, bool(self._claimed.chain)
-            forget_superseded(store, issue, start, commits, link.checkpoint, resumed=resumed)
+            keep_all = self._bench.study.keep_checkpoints == "all"
+            forget_superseded(
+                store, issue, start, commits, link.checkpoint, resumed=resumed, keep_all=keep_all
+            )
 
     def _outcome(self, start: Start, log: SegmentLog, run: tuple[TrialProcess, Ended] | None) -> Outcome:
         if run is None or self._watch is None:

@@ -30,12 +30,20 @@ def forget_older(store: Store, commits: Commits) -> list[Committed]:
 
 
 def forget_superseded(
-    store: Store, issue: Issue, start: Start, commits: Commits, final: CheckpointRef | None, *, resumed: bool
+    store: Store,
+    issue: Issue,
+    start: Start,
+    commits: Commits,
+    final: CheckpointRef | None,
+    *,
+    resumed: bool,
+    keep_all: bool,
 ) -> None:
     """Delete what a `done` spec has left behind: all but its `final` checkpoint, and the one that it started from.
 
-    The latter is the final one of the same trial's spec before, and stays where this spec has left none. Whatever
-    cannot be deleted now stays: it costs space, nothing else.
+    The latter is the final one of the same trial's spec before. It stays where this spec has left none, and with
+    `keep_all`: in such a study other trials may start from it at any later time. Whatever cannot be deleted now
+    stays: it costs space, nothing else.
     """
     keep = parse_manifest_key(final.key) if final else None
     if keep is None:
@@ -49,7 +57,7 @@ def forget_superseded(
                 if id != keep:
                     _delete(store, id, None)
         parent = parse_manifest_key(issue.checkpoint.key) if issue.checkpoint else None
-        if parent is not None and parent.trial == issue.trial:
+        if parent is not None and parent.trial == issue.trial and not keep_all:
             _delete(store, parent, start.manifest if start.checkpoint == issue.checkpoint else None)
     except StoreUnavailable:
         return

@@ -31,6 +31,8 @@ class Issue:
     """Who proposed the configuration: a searcher's name, or ``enqueued``."""
     checkpoint: CheckpointRef | None
     reason: str
+    parent: int | None = None
+    """The trial whose `checkpoint` this one's first spec starts from; None for one that starts from nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,7 @@ def _decision_json(decision: Decision) -> Json:
             }
             value["parameters"] = dict(decision.parameters)
             value["checkpoint"] = decision.checkpoint.to_json() if decision.checkpoint else None
+            value |= {} if decision.parent is None else {"parent": decision.parent}
         case StopTrial() | RetryTrial():
             value["trial"] = decision.trial
         case Enqueue():
@@ -168,6 +171,7 @@ def _issue(f: Fields) -> Issue:
         origin=f.text("origin"),
         checkpoint=checkpoint_of(f),
         reason=f.text("reason"),
+        parent=f.optional("parent", lambda name: f.integer(name, 0, MAX_TRIAL)),
     )
 
 

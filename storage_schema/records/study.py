@@ -15,6 +15,7 @@ MAX_RUNGS = 1_000
 MAX_ATTEMPTS = MAX_LINK // 2
 """Each attempt has two links: its claim, and how it ended."""
 MAX_SECONDS = 1e8
+KEPT = ("newest", "all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +118,8 @@ class Study:
     """How often a failed spec is tried again."""
     max_attempts: int = 50
     """After so many attempts of one spec, interruptions included, the coordinator gives it up."""
+    keep_checkpoints: str = "newest"
+    """Of a trial's specs that are done: ``newest``, the last one's final checkpoint; ``all``, each one's."""
     enqueued: tuple[dict[str, Json], ...] = ()
     """Configurations that are tried first, in order."""
     proof: Json = field(default_factory=dict)
@@ -173,6 +176,7 @@ class Study:
                 "timing": {f.name: getattr(self.timing, f.name) for f in fields(self.timing)},
                 "retries": self.retries,
                 "max_attempts": self.max_attempts,
+                **({} if self.keep_checkpoints == "newest" else {"keep_checkpoints": self.keep_checkpoints}),
                 "enqueued": list(self.enqueued),
                 "proof": self.proof,
             }
@@ -199,6 +203,7 @@ class Study:
             timing=Timing(**{t.name: _seconds(timing, t.name) for t in fields(Timing)}),
             retries=f.integer("retries"),
             max_attempts=f.integer("max_attempts", 1, MAX_ATTEMPTS),
+            keep_checkpoints=f.one_of("keep_checkpoints", KEPT) if f.has("keep_checkpoints") else "newest",
             enqueued=_enqueued(f),
             proof=f.kept("proof"),
         )

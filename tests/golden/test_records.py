@@ -101,6 +101,8 @@ ISSUE = Issue(
     checkpoint=CHECKPOINT,
     reason="rank 1 of 3",
 )
+CLONE = replace(ISSUE, trial=8, bracket=2, parameters={"lr": 0.0125}, origin="pbt", parent=7)
+POPULATION = replace(STUDY, scheduler={"name": "pbt", "interval": 3}, keep_checkpoints="all")
 TRADE_OFFS = replace(
     STUDY,
     metrics=(
@@ -113,6 +115,17 @@ TRADE_OFFS = replace(
 RECORDS = {
     "study.json": (STUDY, Study.from_bytes),
     "study_of_trade_offs.json": (TRADE_OFFS, Study.from_bytes),
+    "study_of_a_population.json": (POPULATION, Study.from_bytes),
+    "log/00000045.json": (
+        Entry(
+            entry=45,
+            token="f00d",
+            author="coordinator",
+            facts=Facts(now=13.0, demand=4),
+            decisions=(CLONE, StopTrial(trial=1, reason="its place was taken by trial 8")),
+        ),
+        lambda data: Entry.from_bytes(data, 45),
+    ),
     "log/00000043.json": (
         Entry(
             entry=43,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage_schema.keys import checkpoint_file_key, manifest_key
+from storage_schema.keys import SpecId, checkpoint_file_key, manifest_key
 from storage_schema.metric_log import Row, write_segment
 from storage_schema.records import LinkKind, Manifest
 from tests.unit.workers.stage import (
@@ -20,6 +20,7 @@ from tests.unit.workers.stage import (
     exactly,
     failed,
     issue,
+    study,
     trains,
 )
 
@@ -60,6 +61,35 @@ def test_the_parent_specs_checkpoint_goes_once_the_spec_has_its_own(stage: Stage
     assert parent is not None
     assert parent.key not in stage.keys("checkpoints/")
     assert len(stage.keys("checkpoints/")) == 2
+
+
+def test_every_final_checkpoint_stays_in_a_study_of_clones(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, study=study(keep_checkpoints="all"))
+    stage.publish(issue())
+    stage.attempt(trains(3, save=True))
+    before = stage.chain()[-1].checkpoint
+    assert before is not None
+    stage.publish(issue(start=3, to=9, checkpoint=before), entry=1)
+    stage.attempt(trains(9, save=True))
+    after = stage.chain(SpecId(1, 0))[-1].checkpoint
+    assert after is not None
+    manifests = [key for key in stage.keys("checkpoints/") if key.endswith("manifest.json")]
+    assert manifests == [before.key, after.key], "and only the final ones"
+
+
+def test_a_clone_goes_on_from_its_parents_checkpoint_and_leaves_it_there(stage: Stage) -> None:
+    stage.publish(issue())
+    stage.attempt(trains(3, save=True))
+    source = stage.chain()[-1].checkpoint
+    assert source is not None
+    stage.publish(issue(trial=1, start=3, to=9, checkpoint=source, parent=0), entry=1)
+    trial = stage.attempt(trains(9, save=True))
+    assert trial is not None
+    assert (trial.file.start, trial.file.trial) == (3, 1)
+    assert trial.file.restored is not None
+    chain = stage.chain(SpecId(1, 0))
+    assert (chain[0].checkpoint, chain[-1].kind) == (source, LinkKind.DONE)
+    assert source.key in stage.keys("checkpoints/")
 
 
 def test_the_parent_specs_checkpoint_stays_if_the_spec_leaves_none(stage: Stage) -> None:
