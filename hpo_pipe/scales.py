@@ -52,6 +52,12 @@ def share_of(value: float, low: float, high: float, scale: str) -> float:
     return u
 
 
+def span(low: float, high: float, scale: str) -> float:
+    """Return how many factors of e the range [low, high] spans on a scale that is not linear: of x, 1 - x or odds."""
+    forth, _ = _WARPS[scale]
+    return forth(high) - forth(low)
+
+
 def cell(u: float, size: int, log: bool, low: float, step: float) -> int:
     """Return the number of the cell that holds `u`, of `size` steps from `low` on."""
     if not log or size == 1:

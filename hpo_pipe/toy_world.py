@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hpo_pipe.decide import decide
 from hpo_pipe.registry import find, options_of, registered
 from hpo_pipe.rungs import levels
-from hpo_pipe.schedulers import GROUP, SCHEDULERS, milestones_of
+from hpo_pipe.schedulers import GROUP, SCHEDULERS, kept_checkpoints, levels_of, milestones_of
 from hpo_pipe.view import View
 from storage_schema.codec import Json
 from storage_schema.history import History
-from storage_schema.keys import SpecId
+from storage_schema.keys import CheckpointId, SpecId, manifest_key
 from storage_schema.records import (
+    CheckpointRef,
     Decision,
     Entry,
     Facts,
+    Issue,
     Limits,
     Metric,
     Program,
@@ -116,7 +119,8 @@ def toy_study(
         space=space,
         constraints=constraints or {},
         metrics=metrics or (Metric(name="loss", goal=goal),),
-        resource=_resource(scheduler or {"name": "asha"}, top, levels(1, top, eta)),
+        resource=_resource(scheduler or {"name": "asha"}, top, eta),
+        keep_checkpoints=_kept(scheduler or {"name": "asha"}),
         scheduler=scheduler or {"name": "asha"},
         searcher=searcher or {"name": "sobol"},
         limits=limits or Limits(trials=30),
@@ -124,12 +128,31 @@ def toy_study(
     )
 
 
-def _resource(scheduler: Json, top: int, rungs: tuple[int, ...]) -> Resource:
-    milestones: tuple[int, ...] = ()
-    if scheduler.get("name") in registered(GROUP, SCHEDULERS):
-        algorithm = find(GROUP, SCHEDULERS, scheduler["name"], "toy", "scheduler")
-        milestones = milestones_of(algorithm, options_of(algorithm, scheduler, "toy", "scheduler"), rungs)
+def _resource(scheduler: Json, top: int, eta: int) -> Resource:
+    rungs, milestones = levels(1, top, eta), tuple[int, ...]()
+    if (algorithm := _algorithm(scheduler)) is not None:
+        options = options_of(algorithm, scheduler, "toy", "scheduler")
+        if hasattr(algorithm, "levels"):
+            rungs = levels_of(algorithm, options, 1, top, eta)
+        milestones = milestones_of(algorithm, options, rungs)
     return Resource(name="epoch", min=1, max=top, rungs=rungs, milestones=milestones)
+
+
+def _kept(scheduler: Json) -> str:
+    algorithm = _algorithm(scheduler)
+    return "newest" if algorithm is None else kept_checkpoints(algorithm)
+
+
+def ends_by_itself(study: Study) -> bool:
+    """Tell whether a study's scheduler comes to an end without any limit."""
+    return bool(getattr(_algorithm(study.scheduler), "finite", False))
+
+
+def _algorithm(scheduler: Json) -> type[Any] | None:
+    name = scheduler.get("name")
+    return (
+        find(GROUP, SCHEDULERS, name, "toy", "scheduler") if name in registered(GROUP, SCHEDULERS) else None
+    )
 
 
 def toy_objective(parameters: Mapping[str, Json], resource: int) -> float:
@@ -228,7 +251,13 @@ def _ended(history: History, spec: SpecId, objective: Objective) -> SettledSpec:
         name: (*(p for p in told.get(name, ()) if p[0] < issue.to), *points)
         for name, points in _points(history, issue.parameters, issue.to, value).items()
     }
-    return SettledSpec(spec=spec, link=2, outcome="done", resource=issue.to, curves=curves)
+    left = _checkpoint(issue, spec) if history.study.keep_checkpoints == "all" else None
+    return SettledSpec(spec=spec, link=2, outcome="done", resource=issue.to, curves=curves, checkpoint=left)
+
+
+def _checkpoint(issue: Issue, spec: SpecId) -> CheckpointRef:
+    key = manifest_key(CheckpointId(issue.trial, issue.to, spec, 1))
+    return CheckpointRef(key=key, sha256=_NOBODY, resource=issue.to)
 
 
 def _points(

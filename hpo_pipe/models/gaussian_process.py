@@ -70,13 +70,22 @@ class GaussianProcess:
         self.least = float(self.fitted.min())
         """The least posterior mean at the rows, believed ones among them: what is to be improved on."""
 
+    @property
+    def rows(self) -> Floats:
+        """The rows with values, shape (n, d)."""
+        return self._rows[: self._known]
+
+    def best_rows(self, count: int) -> Floats:
+        """Return the rows of the `count` least posterior means, best first, shape (count, d)."""
+        return self.rows[np.argsort(self.fitted, kind="stable")[:count]]
+
     def believing(self, rows: Floats, noise: float = BELIEF_NOISE) -> GaussianProcess:
         """Return the process that also believes its own mean at `rows`, shape (k, d): O(k n^2).
 
         What is believed is the function, so it has no noise but `noise`: with that of an observation, workers that ask
         together would be sent to the same noisy place again and again.
         """
-        other = object.__new__(GaussianProcess)
+        other = object.__new__(type(self))
         other.__dict__ |= self.__dict__
         if not len(rows):
             return other

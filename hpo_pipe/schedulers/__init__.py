@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hpo_pipe.registry import find, named, options_of
+from hpo_pipe.rungs import levels
 from hpo_pipe.schedulers.asha import AshaScheduler
 from hpo_pipe.schedulers.asha_stopping import AshaStoppingScheduler
 from hpo_pipe.schedulers.curve_fitting import CurveFitting
@@ -14,6 +15,8 @@ from hpo_pipe.schedulers.full_training import FullTraining
 from hpo_pipe.schedulers.hyperband import HyperbandScheduler, SuccessiveHalvingScheduler
 from hpo_pipe.schedulers.median import MedianStopping
 from hpo_pipe.schedulers.pasha import PashaScheduler
+from hpo_pipe.schedulers.pb2 import Pb2Scheduler
+from hpo_pipe.schedulers.pbt import PbtScheduler
 from hpo_pipe.view import Scheduler
 from storage_schema.records import Study
 
@@ -28,16 +31,37 @@ SCHEDULERS: dict[str, type[Any]] = {
     "asha_stopping": AshaStoppingScheduler,
     "d_asha": DelayedAshaScheduler,
     "pasha": PashaScheduler,
+    "pbt": PbtScheduler,
+    "pb2": Pb2Scheduler,
 }
 """Name to class; called with its ``Options``. Others come in as entry points ``hpo_pipe.schedulers``.
 
 A class says with ``needs_resource`` whether it compares trials below the greatest resource, and may have a static
-``check(options, rungs)`` that raises Refused; an option ``eta`` is filled in from the study's resource.
+``check(options, rungs)`` that raises Refused; an option ``eta`` is filled in from the study's resource. It may name its
+own levels with a static ``levels(options, low, high)``, which may raise Refused; say with ``finite`` that it comes to
+an end by itself; and with ``keeps_checkpoints`` that trials may start where any checkpoint of another trial ends.
 """
 
 GROUP = "hpo_pipe.schedulers"
 
-__all__ = ["GROUP", "SCHEDULERS", "milestones_of", "scheduler_of"]
+__all__ = ["GROUP", "SCHEDULERS", "kept_checkpoints", "levels_of", "milestones_of", "scheduler_of"]
+
+
+def levels_of(scheduler: type[Any], options: Any, low: int, high: int, eta: int) -> tuple[int, ...]:
+    """Return the levels at which a scheduler compares trials, from `low` units on: rising, the last one `high`.
+
+    Raises:
+        Refused: its options do not go with these units.
+    """
+    if hasattr(scheduler, "levels"):
+        own: tuple[int, ...] = scheduler.levels(options, low, high)
+        return own
+    return levels(low, high, eta) if scheduler.needs_resource else (high,)
+
+
+def kept_checkpoints(scheduler: type[Any]) -> str:
+    """Return what workers are to keep of the checkpoints of specs that are done, for a study with this scheduler."""
+    return "all" if getattr(scheduler, "keeps_checkpoints", False) else "newest"
 
 
 def milestones_of(scheduler: type[Any], options: Any, rungs: tuple[int, ...]) -> tuple[int, ...]:

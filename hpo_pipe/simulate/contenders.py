@@ -66,7 +66,11 @@ def contender(base: Study, text: str, limits: Limits | None = None) -> Contender
     ):
         check_copes(key, own["name"], kind, space, where)
     study = replace(
-        limited, scheduler=algorithm.scheduler, searcher=algorithm.searcher, resource=algorithm.resource
+        limited,
+        scheduler=algorithm.scheduler,
+        searcher=algorithm.searcher,
+        resource=algorithm.resource,
+        keep_checkpoints=algorithm.keep_checkpoints,
     )
     return Contender(text.strip(), study)
 

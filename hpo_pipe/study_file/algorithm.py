@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from hpo_pipe import schedulers, searchers
 from hpo_pipe.options import Refused, mistake, read_options, unknown_names
 from hpo_pipe.registry import find, registered
-from hpo_pipe.rungs import levels
 from hpo_pipe.study_file.tables import ResourceTable
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError, nearest
@@ -26,7 +26,9 @@ class Algorithm:
     searcher: Json
     resource: Resource | None
     finite: bool
-    """Whether the searcher comes to an end by itself."""
+    """Whether the searcher or the scheduler comes to an end by itself."""
+    keep_checkpoints: str
+    """``all`` where the scheduler starts trials from other ones' checkpoints, else ``newest``."""
     kinds: tuple[type[Any], type[Any]]
     """The classes of scheduler and searcher."""
 
@@ -57,7 +59,7 @@ def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> A
     scheduling = read_options(scheduler.Options, own, where, KEY)
     own = {name: value for name, value in given.items() if name in _names(searcher)}
     searching = read_options(searcher.Options, own, where, KEY)
-    rungs = _rungs(resource, scheduler)
+    rungs = _rungs(resource, scheduler, scheduling, where)
     _check(scheduler, scheduling, rungs.rungs if rungs else (1,), where)
     if rungs is not None:
         looks = schedulers.milestones_of(scheduler, scheduling, rungs.rungs)
@@ -66,7 +68,8 @@ def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> A
         scheduler={"name": scheduler_name, **asdict(scheduling)},
         searcher={"name": searcher_name, **asdict(searching)},
         resource=rungs,
-        finite=getattr(searcher, "finite", False),
+        finite=getattr(searcher, "finite", False) or getattr(scheduler, "finite", False),
+        keep_checkpoints=schedulers.kept_checkpoints(scheduler),
         kinds=(scheduler, searcher),
     )
 
@@ -90,18 +93,26 @@ def _names(algorithm: type[Any]) -> set[str]:
     return {f.name for f in fields(algorithm.Options)}
 
 
-def _rungs(resource: ResourceTable | None, scheduler: type[Any]) -> Resource | None:
+def _rungs(resource: ResourceTable | None, scheduler: type[Any], options: Any, where: str) -> Resource | None:
     if resource is None:
         return None
     low, high = resource.min, resource.max
-    rungs = levels(low, high, resource.eta) if scheduler.needs_resource else (high,)
+    with _refusing(where):
+        rungs = schedulers.levels_of(scheduler, options, low, high, resource.eta)
     return Resource(name=resource.name, min=low, max=high, rungs=rungs)
 
 
 def _check(scheduler: type[Any], options: Any, rungs: tuple[int, ...], where: str) -> None:
     check = getattr(scheduler, "check", None)
-    try:
+    with _refusing(where):
         if check is not None:
             check(options, rungs)
+
+
+@contextmanager
+def _refusing(where: str) -> Iterator[None]:
+    """Add file and key to what an algorithm refuses."""
+    try:
+        yield
     except Refused as refused:
         raise mistake(where, f"{KEY}.{refused.name}", refused.found, refused.allowed) from None

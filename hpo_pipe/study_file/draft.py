@@ -30,6 +30,7 @@ class StudyDraft:
     limits: Limits
     retries: int
     max_attempts: int
+    keep_checkpoints: str = "newest"
     timing: Mapping[str, float]
     """The fields of Timing that the file sets, in seconds."""
     enqueued: tuple[dict[str, Json], ...] = ()
@@ -72,6 +73,7 @@ class StudyDraft:
             timing=times,
             retries=self.retries,
             max_attempts=self.max_attempts,
+            keep_checkpoints=self.keep_checkpoints,
             enqueued=self.enqueued,
             proof=proof,
         )

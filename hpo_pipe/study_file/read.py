@@ -89,6 +89,7 @@ def read_tables(raw: Mapping[str, Json], where: str, notes: tuple[str, ...] = ()
         limits=limits,
         retries=worker.retries,
         max_attempts=worker.max_attempts,
+        keep_checkpoints=algorithm.keep_checkpoints,
         timing=worker.timing(),
         enqueued=enqueued or (),
         seed=table.seed,

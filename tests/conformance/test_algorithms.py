@@ -15,7 +15,13 @@ from hpo_pipe.searchers import SEARCHERS
 from storage_schema.codec import decode, encode, sha256
 from storage_schema.records import Limits
 
-SCHEDULING = {"asha": ({}, {"brackets": 3}, {"eta": 2}), "hyperband": ({}, {"eta": 2})}
+POPULATION = {"population_size": 6, "interval": 2}
+SCHEDULING = {
+    "asha": ({}, {"brackets": 3}, {"eta": 2}),
+    "hyperband": ({}, {"eta": 2}),
+    "pbt": (POPULATION, {**POPULATION, "synchronous": False}),
+    "pb2": (POPULATION,),
+}
 SEARCHING = {  # small enough that their models take part in a study of 30 trials
     "grid": ({}, {"shuffle": True}),
     "tpe": ({"n_startup_trials": 5},),
