@@ -154,8 +154,14 @@ def ranked_in_bracket(view: View, place: int, inside: list[int]) -> list[Member]
 
 
 def best_trial(history: History) -> tuple[int, int] | None:
-    """Return the incumbent and its rung: the best of the highest rung that has one with finite values within bounds."""
+    """Return the incumbent and its rung: the best of the highest rung that has one with finite values within bounds.
+
+    Where every checkpoint is kept, because trials are cloned, it is the best of all rungs, the higher one of equals:
+    what counts then is the model. With several objectives that cannot be said, and the highest rung decides.
+    """
     view = None if history.study.plain else View.of(history)
+    if history.study.keep_checkpoints == "all" and len(history.study.objectives) == 1:
+        return _best_of_all(history)
     for place in range(len(history.rungs) - 1, -1, -1):
         if view is not None:
             order = rung_order(view, place)
@@ -165,6 +171,14 @@ def best_trial(history: History) -> tuple[int, int] | None:
         elif (members := history.rungs[place].ranking) and math.isfinite(members[0][0]):
             return members[0][1], place
     return None
+
+
+def _best_of_all(history: History) -> tuple[int, int] | None:
+    losses = [(best_loss(history, place), -place) for place in range(len(history.rungs))]
+    loss, place = min(losses)
+    if not math.isfinite(loss):
+        return None
+    return next(best_first(View.of(history), -place)), -place
 
 
 def best_loss(history: History, place: int) -> float:

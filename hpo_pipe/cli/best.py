@@ -11,6 +11,8 @@ from hpo_pipe.cli.output import on_terminal, print_grid, print_json, print_lines
 
 if TYPE_CHECKING:
     from hpo_pipe.report.state import StudyState
+    from hpo_pipe.report.trials import Trial
+    from storage_schema.codec import Json
 
 
 @click.command(
@@ -41,11 +43,36 @@ def best(url: str, as_json: bool) -> int:
         say(without_best(state))
         return 1
     if as_json:
-        print_json(found.to_json())
+        print_json(found.to_json() | _lineage_json(state, found))
         return 0
     say(best_line(state, found))
     print_lines([f"{name}={plain(value)}" for name, value in found.params.items()])
+    _tell_lineage(state, found)
     return 0
+
+
+def _lineage_json(state: StudyState, found: Trial) -> dict[str, Json]:
+    """Return what a configuration alone does not say of a trial in a study with clones: nothing in others."""
+    from hpo_pipe.report.lineage import checkpoint_place, result_checkpoint, schedule_of
+
+    if state.study.keep_checkpoints != "all" or (found.number, found.rung) != state.best():
+        return {}
+    checkpoint = result_checkpoint(state.history, found.number, found.rung)
+    schedule = schedule_of(state.history, found.number, found.resource)
+    return {
+        "schedule": [stretch.to_json() for stretch in schedule],
+        "checkpoint": f"{state.url}/{checkpoint_place(checkpoint)}" if checkpoint else None,
+    }
+
+
+def _tell_lineage(state: StudyState, found: Trial) -> None:
+    from hpo_pipe.report.lineage import schedule_lines
+
+    lineage = _lineage_json(state, found)
+    if lineage.get("checkpoint"):
+        say(f"its checkpoint: {lineage['checkpoint']}")
+    for line in schedule_lines(state.history, found.number, found.resource) if lineage else []:
+        say(line)
 
 
 def _front(state: StudyState, as_json: bool) -> int:

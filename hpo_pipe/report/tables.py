@@ -31,11 +31,12 @@ _Point = tuple[int, int, str, float | None]
 def trials_table(state: StudyState) -> pa.Table:
     """Return all trials: number, state, value, resource, ``params_<name>``, rung, bracket, origin, seconds, reason.
 
-    With several metrics also ``values_<name>`` of each, and with bounds ``feasible``.
+    With several metrics also ``values_<name>`` of each, with bounds ``feasible``, and with clones ``parent``.
     A parameter that is inactive in a trial is null there.
     """
     trials = trials_of(state)
     names = parameter_columns(state, trials)
+    parents = [t.parent for t in trials]
     columns: dict[str, pa.Array] = {
         "number": pa.array([t.number for t in trials], pa.int64()),
         "state": pa.array([t.state for t in trials], pa.string()),
@@ -52,6 +53,7 @@ def trials_table(state: StudyState) -> pa.Table:
         "rung": pa.array([t.rung for t in trials], pa.int64()),
         "bracket": pa.array([t.bracket for t in trials], pa.int64()),
         "origin": pa.array([t.origin for t in trials], pa.string()),
+        **({"parent": pa.array(parents, pa.int64())} if any(p is not None for p in parents) else {}),
         "wall_s": pa.array([t.wall_s for t in trials], pa.float64()),
         "gpu_s": pa.array([t.gpu_s for t in trials], pa.float64()),
         "reason": pa.array([t.reason for t in trials], pa.string()),

@@ -33,7 +33,7 @@ class Trial:
     rung: int
     bracket: int
     origin: str
-    """Who proposed it: a searcher, or ``enqueued``."""
+    """Who proposed it: a searcher, ``enqueued``, or for a clone the scheduler."""
     worker: str
     """Who trains it now; empty where nobody does."""
     wall_s: float
@@ -47,6 +47,8 @@ class Trial:
     """Of each metric of the study, at `resource` or last before; None where nothing finite was reported."""
     feasible: bool | None
     """Whether `values` are within the study's bounds; None where it has none, or nothing was measured."""
+    parent: int | None = None
+    """The trial whose checkpoint it was started from; None: it began with nothing."""
 
     def to_json(self) -> dict[str, Json]:
         """Return the trial as JSON."""
@@ -89,6 +91,7 @@ def trial_of(state: StudyState, trial: TrialState) -> Trial:
         rung=trial.rung,
         bracket=trial.bracket,
         origin=trial.origin,
+        parent=trial.parent,
         worker=worker,
         wall_s=sum(s.settled.wall_s for s in trial.specs if s.settled),
         gpu_s=sum(s.settled.gpu_s for s in trial.specs if s.settled),
@@ -101,6 +104,8 @@ def trial_of(state: StudyState, trial: TrialState) -> Trial:
 
 def best_of(state: StudyState) -> Trial | None:
     """Return the incumbent, as it was at its rung: the best within bounds of the highest rung that has one.
+
+    Where trials are cloned, it is the best of all rungs.
 
     With several objectives it is the one of the front there that is best in the first objective.
     """
@@ -152,8 +157,8 @@ def selected(trials: Iterable[Trial], states: Iterable[str], sort: str, *, minim
 def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> Grid:
     """Return trials as a table: number, state, value, resource, origin, then the rest.
 
-    The rest: one column for each further metric, whether all bounds are kept where there are any, and one for each
-    parameter. A parameter that is inactive in a trial is blank.
+    The rest: the parent where there are clones, one column for each further metric, whether all bounds are kept where
+    there are any, and one for each parameter. A parameter that is inactive in a trial is blank.
 
     Args:
         state: the study.
@@ -164,6 +169,7 @@ def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> G
     found = list(trials)
     names = parameter_columns(state, found)
     further = [metric.name for metric in state.study.metrics[1:]]
+    cloned = ["parent"] if any(t.parent is not None for t in found) else []
     resource = state.study.resource.name if state.study.resource else "reports"
     rows = tuple(
         (
@@ -172,6 +178,7 @@ def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> G
             "-" if t.value is None else say(t.value),
             str(t.resource),
             t.origin,
+            *(["" if t.parent is None else str(t.parent)] if cloned else []),
             *("-" if t.values[name] is None else say(t.values[name]) for name in further),
             *([_word(t.feasible)] if state.study.bounded else []),
             *(say(t.params[name]) if name in t.params else "" for name in names),
@@ -179,8 +186,10 @@ def trials_grid(state: StudyState, trials: Iterable[Trial], *, exact: bool) -> G
         for t in found
     )
     bounds = ["within bounds"] if state.study.bounded else []
-    columns = ("trial", "state", state.study.objective.name, resource, "origin", *further, *bounds, *names)
-    return Grid(columns=columns, rows=rows, right=frozenset((*columns[:1], *columns[2:4], *further, *names)))
+    first = ("trial", "state", state.study.objective.name, resource, "origin")
+    columns = (*first, *cloned, *further, *bounds, *names)
+    numbers = frozenset((*columns[:1], *columns[2:4], *cloned, *further, *names))
+    return Grid(columns=columns, rows=rows, right=numbers)
 
 
 def parameter_columns(state: StudyState, trials: Iterable[Trial]) -> list[str]:

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 
 from hpo_pipe.ranking import ranked, rung_figures
 from hpo_pipe.report.evidence import Event, Evidence
+from hpo_pipe.report.lineage import schedule_lines, schedule_of
 from hpo_pipe.report.state import StudyState
 from hpo_pipe.report.trials import trial_of
 from hpo_pipe.report.words import configuration, counted, duration, number
 from hpo_pipe.view import View
 from storage_schema.codec import Json
+from storage_schema.keys import parse_manifest_key
 from storage_schema.records import Finish, Issue, Link, LinkKind, RetryTrial, SettledSpec, StopTrial
 from storage_schema.trial_state import TrialState
 
@@ -25,12 +27,19 @@ def why_lines(state: StudyState, trial: TrialState, evidence: Evidence) -> list[
     lines = [
         f"trial {trial.number}: {seen.state}{value}{_at(state, seen.resource)}",
         f"  {configuration(seen.params)}",
-        f"  proposed by {trial.origin}",
+        f"  proposed by {trial.origin}{_parentage(state, trial)}",
+        *(f"  {line}" for line in schedule_lines(state.history, trial.number, seen.resource)),
         "",
     ]
     for event in evidence.events:
         lines += _event_lines(state, trial, event, evidence)
     return [*lines, "", f"now: {standing(state, trial)}"]
+
+
+def _parentage(state: StudyState, trial: TrialState) -> str:
+    if trial.parent is None:
+        return ""
+    return f", a clone of trial {trial.parent}{_at(state, trial.specs[0].issue.start)}"
 
 
 def standing(state: StudyState, trial: TrialState) -> str:
@@ -89,6 +98,9 @@ def _span(state: StudyState, issue: Issue) -> str:
     if any(trial.bracket for trial in state.history.trials):
         goal += f", bracket {issue.bracket}"
     start = f" from checkpoint {issue.checkpoint.resource}" if issue.checkpoint else ""
+    known = parse_manifest_key(issue.checkpoint.key) if issue.checkpoint else None
+    if known is not None and known.trial != issue.trial:
+        start += f" of trial {known.trial}"
     return f"{goal}){start}"
 
 
@@ -136,8 +148,11 @@ def _at(state: StudyState, resource: int, at: str = " at") -> str:
 
 def why_json(state: StudyState, trial: TrialState, evidence: Evidence) -> dict[str, Json]:
     """Return the record of a trial as JSON."""
+    seen = trial_of(state, trial)
+    schedule = schedule_of(state.history, trial.number, seen.resource)
     return {
-        "trial": trial_of(state, trial).to_json(),
+        "trial": seen.to_json(),
+        **({"schedule": [stretch.to_json() for stretch in schedule]} if len(schedule) > 1 else {}),
         "now": standing(state, trial),
         "events": [_event_json(event) for event in evidence.events],
         "attempts": [_link_json(link) for chain in evidence.chains.values() for link in chain],
