@@ -14,7 +14,7 @@ from storage_schema.clock import Clock, SystemClock
 from storage_schema.codec import Json, sha256
 from storage_schema.errors import DamagedRecord, UserError
 from storage_schema.keys import STUDY
-from storage_schema.records import Study
+from storage_schema.records import Study, WarmStart
 from storage_schema.store import Blob, Store, create_settled
 from storage_schema.waiting import Patience
 
@@ -64,7 +64,8 @@ def create(
         clock: this machine's clock if None.
 
     Raises:
-        UserError: a different study stands there; the message names the differences.
+        UserError: a different study stands there; the message names the differences. Or a study to start from is
+            not there, or says nothing about this one.
         StoreRefused: the store does not keep a rule that safety rests on.
     """
     from hpo_pipe.study_file import default_timing
@@ -80,14 +81,42 @@ def create(
         token=secrets.token_hex(16),
         created_at=clock.now(),
         seed=secrets.randbelow(2**32),
-        proof=_proof(store),
+        proof={},
         timing=default_timing(store.url),
     )
+    study = with_sources(study, draft, store.url, say)
+    study = replace(study, proof=_proof(store))
     patience = Patience(clock, random.Random(), limit_s=WRITE_LIMIT_S)  # noqa: S311 (jitter)
     settled = create_settled(store, STUDY, _readable(study), wait=patience)
     if not settled.mine:
         return _standing(store, settled.data, draft)
     return Creation(study=study, created=True, sha256=sha256(settled.data))
+
+
+def with_sources(
+    study: Study, draft: StudyDraft, url: str = "", say: Callable[[str], object] = lambda _: None
+) -> Study:
+    """Return a study with what it takes over from others, which are read now, and never again.
+
+    Args:
+        study: the new one.
+        draft: names the others.
+        url: where the new one is to lie.
+        say: told what was taken over.
+
+    Raises:
+        UserError: one of them is not there, or says nothing about this study.
+        StoreUnavailable: one of them cannot be read now.
+    """
+    asked = draft.warm_start
+    if asked is None:
+        return study
+    from hpo_pipe.transfer.gather import taken_over
+
+    taken = taken_over(study, asked.studies, asked.mode, asked.best_first, url, draft.where)
+    for line in taken.lines:
+        say(line)
+    return replace(study, warm_start=taken.warm_start)
 
 
 def _readable(study: Study) -> bytes:
@@ -120,7 +149,9 @@ def _standing(store: Store, data: bytes, draft: StudyDraft) -> Creation:
         proof=there.proof,
         timing=there.timing,
     )
-    found = list(differences(json.loads(there.to_bytes()), json.loads(wanted.to_bytes())))
+    bare = replace(there, warm_start=None)
+    found = list(differences(json.loads(bare.to_bytes()), json.loads(wanted.to_bytes())))
+    found += differences(_asked(there), _asked(draft), "warm_start")
     if found:
         lines = "\n".join(f"  {line}" for line in found)
         raise UserError(
@@ -128,6 +159,15 @@ def _standing(store: Store, data: bytes, draft: StudyDraft) -> Creation:
             f"  name another URL, or change limits with hpo-pipe limits {store.url}"
         )
     return Creation(study=there, created=False, sha256=sha256(data))
+
+
+def _asked(study: Study | StudyDraft) -> Json:
+    """Return what was asked of a warm start: what was found then is not looked for again."""
+    warm = study.warm_start
+    if warm is None:
+        return None
+    studies = [s.url for s in warm.sources] if isinstance(warm, WarmStart) else list(warm.studies)
+    return {"studies": studies, "mode": warm.mode, "best_first": warm.best_first}
 
 
 def differences(there: Json, here: Json, path: str = "") -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hpo_pipe.enqueued import whole
 from hpo_pipe.schedulers import scheduler_of
 from hpo_pipe.searchers import searcher_of
+from hpo_pipe.transfer.first import next_first
 from hpo_pipe.view import Clone, Done, Judge, Promote, Sample, Stop, Suggestion, View
 from storage_schema.codec import Json
 from storage_schema.errors import ProtocolViolation
@@ -119,7 +120,7 @@ class Planner:
         suggestion = (
             self._enqueued(view, history.queue[0], number)
             if history.queue
-            else self._searcher.suggest(view, number)
+            else next_first(view) or self._searcher.suggest(view, number)
         )
         if suggestion is None:
             self._no_samples = f"every configuration has been tried: {number} trials"

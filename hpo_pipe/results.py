@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hpo_pipe.following import following
 from hpo_pipe.observations import observations
 from hpo_pipe.scalarised import Measures, Scale, scalarised, weights_of
+from hpo_pipe.transfer.rows import ParentRows, borrowed
 from hpo_pipe.view import View
 from storage_schema.trial_state import TrialState
 
@@ -46,6 +47,13 @@ class Snapshot:
     """Whether the trial ended in failure, shape (n,)."""
     beyond: NDArray[np.bool_] | None = None
     """Whether the result at a rung is out of bounds, shape (n, rungs); None: the study has none."""
+    parents: Snapshot | None = None
+    """The results of other studies that count as this one's own; their rows are numbered from -n to -1."""
+
+    @property
+    def alone(self) -> Snapshot:
+        """The study's own trials only."""
+        return replace(self, parents=None)
 
 
 class Results:
@@ -77,23 +85,28 @@ class Results:
         curves = np.where(self._curves_since[:n] <= entry, seen.curves[:n], np.nan)
         measured = self._rungs_since[:n] <= entry
         failed = self._failed_since[:n] <= entry
+        parents = borrowed(view).parents if view.study.warm_start else None
         if not view.study.plain:
             known = following(view, Measures)
             curves3 = np.where((self._curves_since[:n] <= entry)[..., None], known.curves[:n], np.nan)
             rungs3 = np.where(measured[..., None], known.rungs[:n], curves3[:, self._levels])
-            scale = Scale.of(rungs3 if among is None else rungs3[among], len(view.study.objectives))
-            drawn = weights_of(view, weights)
-            losses, beyond = scalarised(rungs3, drawn, scale)
-            together = curves3.reshape(
-                curves.size, 1, curves3.shape[2]
-            )  # out of bounds is worse than all of them
-            one, _ = scalarised(together, drawn, scale)
-            return Snapshot(seen.unit[:n], losses, one.reshape(curves.shape), failed, beyond)
+            if parents:  # beside their own kind, so that what is out of bounds lies behind all that is not
+                rungs3, curves3 = np.vstack([parents.rungs, rungs3]), np.vstack([parents.curves, curves3])
+            usual = rungs3 if among is None else rungs3[among + len(parents or ())]
+            one = _OneLoss(weights_of(view, weights), Scale.of(usual, len(view.study.objectives)))
+            losses, beyond = one.at_rungs(rungs3)
+            along = one.along(curves3)
+            others, p = None, 0
+            if parents:
+                p = len(parents)
+                others = Snapshot(parents.unit, losses[:p], along[:p], parents.failed, beyond[:p])
+            return Snapshot(seen.unit[:n], losses[p:], along[p:], failed, beyond[p:], others)
         return Snapshot(
             unit=seen.unit[:n],
             rungs=np.where(measured, self._rungs[:n], curves[:, self._levels]),
             curves=curves,
             failed=failed,
+            parents=_plain(parents) if parents else None,
         )
 
     def _grow(self) -> None:
@@ -127,6 +140,28 @@ class Results:
     def _know(self, number: int, resource: int, entry: int) -> None:
         since = self._curves_since[number]
         since[self._ladder <= resource] = np.minimum(since[self._ladder <= resource], entry)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneLoss:
+    """From several losses and excesses to one loss."""
+
+    weights: Floats
+    scale: Scale
+
+    def at_rungs(self, results: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return losses and what is out of bounds, each of shape (n, rungs), of results of shape (n, rungs, k)."""
+        return scalarised(results, self.weights, self.scale)
+
+    def along(self, curves: Floats) -> Floats:
+        """Return losses of shape (n, ladder); what is out of bounds anywhere is worse than all that is not."""
+        together = curves.reshape(-1, 1, curves.shape[2])
+        return self.at_rungs(together)[0].reshape(curves.shape[:2])
+
+
+def _plain(parents: ParentRows) -> Snapshot:
+    """Return the results of other studies, where there is one loss and no bound."""
+    return Snapshot(parents.unit, parents.rungs[..., 0], parents.curves[..., 0], parents.failed)
 
 
 def snapshot(view: View, number: int, weights: int | None = None, among: Integers | None = None) -> Snapshot:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def best(url: str, as_json: bool) -> int:
     """Print the best configuration: the best trial of the greatest resource measured, within all bounds.
 
-    One parameter per line, as name=value. With several objectives, the table of all trials on the front. Exits with 1
+    One parameter per line, as name=value. Of a study that started from others of the same task, it may be one of
+    theirs; the line above says of which. With several objectives, the table of all trials on the front. Exits with 1
     while nothing was measured, or nothing is within bounds.
     """
     from hpo_pipe.report.front import without_best

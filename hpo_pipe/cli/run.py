@@ -160,7 +160,7 @@ def _end(study: OpenStudy, note: str) -> int:
     say(f"\nThe study lies at {study.url}. Next:")
     say(f"  hpo-pipe status {study.url}")
     say(f"  hpo-pipe trials {study.url} --sort value")
-    say(f"  hpo-pipe why {study.url} {found.number}")
+    say(f"  hpo-pipe why {found.study or study.url} {found.number}")
     say(
         f"  hpo-pipe limits {study.url} --trials {2 * max(1, len(state.history.trials))}    and run again, to go on"
     )

@@ -176,7 +176,7 @@ def _source(study: str | None, curves: str | None, full: bool) -> Source:
     is_file = study is not None and Path(study).suffix.lower() in LOADERS
     base: Study | None = None
     if study is not None:
-        base = of_draft(drafted(study)) if is_file else open_study(study).definition
+        base = of_draft(drafted(study), say) if is_file else open_study(study).definition
     kind, _, what = (curves or ("synthetic:power_law" if is_file else f"recorded:{study}")).partition(":")
     return source(kind, what, base, full=full)
 

@@ -31,7 +31,7 @@ def shares(sampled: Sequence[Floats], observed: Floats) -> Floats:
         sampled: of each model, draws of the values at the same n configurations, shape (draws, n).
         observed: their values, shape (n,).
     """
-    losses = np.stack([_discordant(draws, observed) for draws in sampled])
+    losses = np.stack([discordant(draws, observed) for draws in sampled])
     best = np.round(losses, 9) == np.round(losses.min(axis=0), 9)
     weights = best.mean(axis=1)
     weights = weights / weights.sum()
@@ -96,7 +96,7 @@ def combined(means: Sequence[Floats], deviations: Sequence[Floats], weights: Flo
     return mean, np.sqrt(variance)
 
 
-def _discordant(sampled: Floats, observed: Floats) -> Floats:
+def discordant(sampled: Floats, observed: Floats) -> Floats:
     """Return the share of pairs that each draw orders otherwise than the observed values, shape (draws,)."""
     first, second = np.triu_indices(len(observed), 1)
     truth = np.sign(observed[first] - observed[second])

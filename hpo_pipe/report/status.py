@@ -8,7 +8,7 @@ from hpo_pipe.advance import idle
 from hpo_pipe.ranking import best_loss
 from hpo_pipe.report.front import front_line, front_of, without_best
 from hpo_pipe.report.state import StudyState
-from hpo_pipe.report.trials import Trial, best_of
+from hpo_pipe.report.trials import Trial, best_of, own_best
 from hpo_pipe.report.words import configuration, counted, duration, number, percent
 from storage_schema.codec import Json
 
@@ -99,6 +99,7 @@ def _status_pairs(state: StudyState) -> list[tuple[str, str]]:
         ),
         ("trials", counts_line(state)),
     ]
+    pairs += _warm_start_pairs(state)
     if history.queue:
         pairs.append(("enqueued", f"{counted(len(history.queue), 'configuration')} waiting to be tried"))
     pairs += best_pairs(state)
@@ -115,6 +116,14 @@ def _status_pairs(state: StudyState) -> list[tuple[str, str]]:
     if history.limits.convergence is not None:
         pairs.append(("limit", f"convergence to {number(history.limits.convergence)}"))
     return pairs
+
+
+def _warm_start_pairs(state: StudyState) -> list[tuple[str, str]]:
+    warm = state.study.warm_start
+    if warm is None:
+        return []
+    told = (f"{counted(len(source.results), 'result')} of {source.url}" for source in warm.sources)
+    return [("sources" if place == 0 else "", f"{warm.mode}: {text}") for place, text in enumerate(told)]
 
 
 def condition_line(state: StudyState) -> str:
@@ -143,6 +152,9 @@ def best_pairs(state: StudyState) -> list[tuple[str, str]]:
     if best is None:
         return [("best", without_best(state))] if seen is None else _seen_pair(state)
     pairs = [("best", best_line(state, best)), ("", configuration(best.params))]
+    if best.study:
+        own = own_best(state)
+        return [*pairs, ("best here", "nothing yet" if own is None else best_line(state, own))]
     if len(state.study.objectives) > 1:
         return [*pairs, ("front", front_line(state, front_of(state)))]
     value = None if seen is None else state.history.value(seen.loss)
@@ -165,7 +177,8 @@ def best_line(state: StudyState, best: Trial) -> str:
     study = state.study
     told = [m.name for m in study.metrics if m in study.objectives or m.bounded]
     values = ", ".join(f"{name} {number(best.values[name])}" for name in told)
-    return f"trial {best.number}: {values}{_at(state, best.resource)}"
+    whose = f" of study {best.study}" if best.study else ""
+    return f"trial {best.number}{whose}: {values}{_at(state, best.resource)}"
 
 
 def _seen_pair(state: StudyState) -> list[tuple[str, str]]:
@@ -221,6 +234,7 @@ def status_json(state: StudyState) -> dict[str, Json]:
         "best": best.to_json() if best else None,
         **(front_of(state).to_json() if len(state.study.objectives) > 1 else {}),
         "best_seen": _seen_json(state),
+        **({"warm_start": _warm_start_json(state)} if state.study.warm_start else {}),
         "rungs": [_rung_json(line) for line in rung_lines(state)] if state.study.resource else [],
         "workers": _presence_json(state, "worker"),
         "coordinators": _presence_json(state, "coordinator"),
@@ -230,6 +244,13 @@ def status_json(state: StudyState) -> dict[str, Json]:
         "limits": history.limits.to_json(),
         "used": {use.name: use.used for use in limit_uses(state)},
     }
+
+
+def _warm_start_json(state: StudyState) -> Json:
+    warm = state.study.warm_start
+    sources = warm.sources if warm else ()
+    studies = [{"url": s.url, "name": s.name, "head": s.head, "results": len(s.results)} for s in sources]
+    return {"mode": warm.mode if warm else "", "studies": studies}
 
 
 def _seen_json(state: StudyState) -> Json:

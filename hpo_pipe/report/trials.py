@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from hpo_pipe.outcomes import outcome, until
 from hpo_pipe.report.state import STATES, StudyState
 from hpo_pipe.report.words import plain, short
+from hpo_pipe.transfer.parent import BestParent, best_parent
+from hpo_pipe.transfer.points import at
 from storage_schema.codec import Json, finite
 from storage_schema.errors import UserError, nearest
 from storage_schema.keys import MAX_RESOURCE
@@ -49,10 +51,15 @@ class Trial:
     """Whether `values` are within the study's bounds; None where it has none, or nothing was measured."""
     parent: int | None = None
     """The trial whose checkpoint it was started from; None: it began with nothing."""
+    study: str = ""
+    """URL of the study that it is a trial of; empty: of this one."""
 
     def to_json(self) -> dict[str, Json]:
         """Return the trial as JSON."""
-        return asdict(self) | {"curve": [list(point) for point in self.curve]}
+        value = asdict(self) | {"curve": [list(point) for point in self.curve]}
+        if not self.study:
+            del value["study"]
+        return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +110,12 @@ def trial_of(state: StudyState, trial: TrialState) -> Trial:
 
 
 def best_of(state: StudyState) -> Trial | None:
+    """Return the best trial: the incumbent, or a better one of a study whose results count as this one's own."""
+    parent = best_parent(state.history)
+    return own_best(state) if parent is None else _of_parent(state, parent)
+
+
+def own_best(state: StudyState) -> Trial | None:
     """Return the incumbent, as it was at its rung: the best within bounds of the highest rung that has one.
 
     Where trials are cloned, it is the best of all rungs.
@@ -128,6 +141,32 @@ def best_of(state: StudyState) -> Trial | None:
         if state.study.resource
         else trial.resource,
         rung=found[1],
+    )
+
+
+def _of_parent(state: StudyState, parent: BestParent) -> Trial:
+    """Return a trial of another study, as it was where it counts here."""
+    study, result = state.study, parent.result
+    curve = result.curves[study.objective.name]
+    level = state.history.rungs[parent.rung].level
+    values = {metric.name: at(result, metric.name, level) for metric in study.metrics}
+    return Trial(
+        number=result.trial,
+        state="COMPLETE" if parent.rung == len(state.history.rungs) - 1 else "PAUSED",
+        value=values[study.objective.name],
+        resource=max(resource for resource, _ in curve if resource <= level),
+        params=_in_order(state, result.parameters),
+        rung=parent.rung,
+        bracket=0,
+        origin="warm_start",
+        worker="",
+        wall_s=0.0,
+        gpu_s=0.0,
+        reason=f"measured in study {parent.source.name}",
+        curve=curve,
+        values=values,
+        feasible=_feasible(state, values),
+        study=parent.source.url,
     )
 
 

@@ -17,6 +17,7 @@ from hpo_pipe.searchers.hyper_tune import HyperTuneSearcher
 from hpo_pipe.searchers.kde import KdeSearcher
 from hpo_pipe.searchers.priorband import PriorBandSearcher
 from hpo_pipe.searchers.random_search import RandomSearcher
+from hpo_pipe.searchers.rgpe import RgpeSearcher
 from hpo_pipe.searchers.sobol import SobolSearcher
 from hpo_pipe.searchers.tpe import TpeSearcher
 from hpo_pipe.space import Space
@@ -33,6 +34,7 @@ SEARCHERS: dict[str, type[Any]] = {
     "gp": GpSearcher,
     "forest": ForestSearcher,
     "hyper_tune": HyperTuneSearcher,
+    "rgpe": RgpeSearcher,
     "freeze_thaw": FreezeThawSearcher,
     "cma_es": CmaEsSearcher,
     "evolution": EvolutionSearcher,

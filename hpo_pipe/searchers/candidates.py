@@ -15,6 +15,7 @@ from hpo_pipe.searchers.fresh import fresh
 from hpo_pipe.searchers.sobol import sobol_point
 from hpo_pipe.searchers.tried import tried
 from hpo_pipe.space import Space
+from hpo_pipe.transfer.rows import parents_of
 from hpo_pipe.view import Suggestion, View
 
 Floats = NDArray[np.float64]
@@ -69,7 +70,7 @@ def suggested(
     """
     if not view.space.dimensions:
         return fresh(view, number, origin)
-    if number < start.trials:
+    if number + parents_of(view) < start.trials:
         return spread(view, number, origin, f"one of the first {start.trials}")
     if float(view.rng(f"{origin}-share", number).random()) < start.random_share:
         reason = f"the random share of {start.random_share:.0%}"

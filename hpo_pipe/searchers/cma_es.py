@@ -132,7 +132,7 @@ def _generation(
     own = members[block * size : (block + 1) * size]
     later = (block + HORIZON) * size
     judged_at = int(members[later]) if later < len(members) else number
-    data = furthest(snapshot(view, judged_at, weights=int(own[0]), among=own))
+    data = furthest(snapshot(view, judged_at, weights=int(own[0]), among=own).alone)
     ranks = np.full(view.history.trials[-1].number + 1, -1)
     ranks[data.trials[data.order]] = np.arange(len(data.trials))
     missing = own[ranks[own] < 0]

@@ -55,7 +55,7 @@ class DifferentialEvolutionSearcher:
         )
 
     def _challengers(self, view: View, number: int) -> Candidates | None:
-        found, rung = snapshot(view, number), view.rung
+        found, rung = snapshot(view, number).alone, view.rung
         size = self._size(view, rung)
         own = population(found, rung, size)
         place = number % size

@@ -24,7 +24,7 @@ class Measured:
     rung: int
     """-1: several."""
     trials: Integers
-    """Ascending, shape (n,)."""
+    """Ascending, shape (n,); below 0: of other studies, whose results count as this one's."""
     rows: Floats
     """Shape (n, d)."""
     losses: Floats
@@ -49,7 +49,8 @@ def at_rung(found: Snapshot, rung: int) -> Measured:
     """Return what was measured at `rung`. A trial that failed before it counts with the worst loss."""
     losses = np.where(np.isnan(found.rungs[:, rung]) & found.failed, np.inf, found.rungs[:, rung])
     trials = np.flatnonzero(~np.isnan(losses))
-    return Measured(rung, trials, found.unit[trials], losses[trials])
+    own = Measured(rung, trials, found.unit[trials], losses[trials])
+    return own if found.parents is None else _beside(at_rung(found.parents, rung), own, found.parents)
 
 
 def furthest(found: Snapshot) -> Measured:
@@ -62,13 +63,34 @@ def furthest(found: Snapshot) -> Measured:
     if found.beyond is not None:  # behind all that are within bounds, however far they came
         rungs, out = found.rungs.shape[1], found.beyond[there, np.maximum(reached, 0)]
         reached = np.where(reached < 0, -2 * rungs, np.where(out, reached - rungs, reached))
-    return Measured(-1, there, found.unit[there], losses, reached)
+    own = Measured(-1, there, found.unit[there], losses, reached)
+    return own if found.parents is None else _beside(furthest(found.parents), own, found.parents)
+
+
+def values_at(found: Snapshot, rung: int) -> int:
+    """Return how many finite losses there are at `rung`."""
+    own = int(np.isfinite(found.rungs[:, rung]).sum())
+    return own if found.parents is None else own + values_at(found.parents, rung)
 
 
 def highest_rung(found: Snapshot, least: int) -> int | None:
     """Return the highest rung with `least` finite losses."""
-    enough = np.flatnonzero(np.isfinite(found.rungs).sum(axis=0) >= least)
-    return int(enough[-1]) if len(enough) else None
+    rungs = range(found.rungs.shape[1])
+    return next((rung for rung in reversed(rungs) if values_at(found, rung) >= least), None)
+
+
+def _beside(others: Measured, own: Measured, parents: Snapshot) -> Measured:
+    """Return results of other studies, numbered from -n to -1, and the study's own."""
+    reached = None
+    if others.reached is not None and own.reached is not None:
+        reached = np.concatenate([others.reached, own.reached])
+    return Measured(
+        own.rung,
+        np.concatenate([others.trials - len(parents.failed), own.trials]),
+        np.vstack([others.rows, own.rows]),
+        np.concatenate([others.losses, own.losses]),
+        reached,
+    )
 
 
 def open_rows(view: View, number: int, without: Integers) -> Floats:

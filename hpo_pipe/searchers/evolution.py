@@ -16,6 +16,7 @@ from hpo_pipe.results import snapshot
 from hpo_pipe.searchers.candidates import Candidates, Start, dimensions_of, suggested
 from hpo_pipe.searchers.evidence import Measured, furthest
 from hpo_pipe.space import Space
+from hpo_pipe.transfer.rows import trial_name
 from hpo_pipe.view import Suggestion, View
 
 STEP = 0.2
@@ -63,9 +64,8 @@ class EvolutionSearcher:
 
         def reason(score: float) -> str:
             met = min(self._options.sample, len(data.trials))
-            return (
-                f"mutation of trial {parent}, the best of {met} among the newest {self._options.population}"
-            )
+            among = f"the best of {met} among the newest {self._options.population}"
+            return f"mutation of {trial_name(view, parent)}, {among}"
 
         return Candidates(children, np.zeros(len(children)), reason)
 

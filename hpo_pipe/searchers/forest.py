@@ -22,6 +22,7 @@ from hpo_pipe.searchers.candidates import Candidates, Start, dimensions_of, sear
 from hpo_pipe.searchers.evidence import at_rung, highest_rung, level_name
 from hpo_pipe.searchers.gp import thinned
 from hpo_pipe.space import Space
+from hpo_pipe.transfer.rows import counted
 from hpo_pipe.view import Suggestion, View
 
 Floats = NDArray[np.float64]
@@ -87,7 +88,7 @@ def candidates(view: View, number: int, least: int = 4, *, origin: str = "forest
 
     def reason(score: float) -> str:
         return (
-            f"random forest over {len(data.trials)} results at {where}: expected improvement "
+            f"random forest over {counted(view, data.trials)} at {where}: expected improvement "
             f"{math.exp(score):.3g} standard deviations"
         )
 

@@ -76,12 +76,10 @@ class Curves:
     @classmethod
     def of(cls, found: Snapshot) -> Curves:
         """Return the curves of trials that have reported or failed."""
-        there = found.failed | ~np.isnan(found.curves).all(axis=1)
-        trials = np.flatnonzero(there)
-        curves = np.where(found.failed[trials, None], np.nan, found.curves[trials])
+        trials, rows, curves = _reported(found)
         values = warped_curves(curves)
         best = np.where(np.isnan(values), np.inf, values).min(axis=1, initial=np.inf)
-        return cls(trials, found.unit[trials], values, np.lexsort((trials, best)))
+        return cls(trials, rows, values, np.lexsort((trials, best)))
 
     def __len__(self) -> int:
         return int((~np.isnan(self.values)).any(axis=1).sum())
@@ -90,6 +88,18 @@ class Curves:
         """Return at most `cap` of them: the best, the newest and some of the rest, by number."""
         places = chosen(self.order, cap)
         return Curves(self.trials[places], self.rows[places], self.values[places], np.arange(len(places)))
+
+
+def _reported(found: Snapshot) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Return trials that have reported or failed, their rows, and their curves; other studies' from -n to -1."""
+    trials = np.flatnonzero(found.failed | ~np.isnan(found.curves).all(axis=1))
+    curves = np.where(found.failed[trials, None], np.nan, found.curves[trials])
+    own = (trials, found.unit[trials], curves)
+    if found.parents is None:
+        return own
+    others, rows, before = _reported(found.parents)
+    others = others - len(found.parents.failed)
+    return np.concatenate([others, own[0]]), np.vstack([rows, own[1]]), np.vstack([before, own[2]])
 
 
 def candidates(view: View, number: int, *, origin: str = "freeze_thaw") -> Candidates | None:

@@ -26,6 +26,7 @@ from hpo_pipe.results import snapshot
 from hpo_pipe.searchers.candidates import Candidates, Start, dimensions_of, searched, suggested
 from hpo_pipe.searchers.evidence import Measured, at_rung, highest_rung, level_name, open_rows
 from hpo_pipe.space import Space
+from hpo_pipe.transfer.rows import counted
 from hpo_pipe.view import Suggestion, View
 
 Floats = NDArray[np.float64]
@@ -87,7 +88,7 @@ def candidates(
 
     def reason(score: float) -> str:
         return (
-            f"Gaussian process over {len(data.trials)} results at {where}: expected improvement "
+            f"Gaussian process over {counted(view, data.trials)} at {where}: expected improvement "
             f"{math.exp(score):.3g} standard deviations"
         )
 

@@ -19,6 +19,7 @@ from hpo_pipe.results import Snapshot, snapshot
 from hpo_pipe.searchers.candidates import FINE, Candidates, Start, dimensions_of, prior_of, suggested
 from hpo_pipe.searchers.evidence import Measured, at_rung, level_name, open_rows
 from hpo_pipe.space import Space
+from hpo_pipe.transfer.rows import counted
 from hpo_pipe.view import Suggestion, View
 
 Floats = NDArray[np.float64]
@@ -88,7 +89,7 @@ def candidates(
 
     def reason(score: float) -> str:
         return (
-            f"density of the best {len(good)} of {len(data.trials)} results at {where}: "
+            f"density of the best {len(good)} of {counted(view, data.trials)} at {where}: "
             f"{np.exp(min(score, 50.0)):.3g} times as likely among them as among the others"
         )
 

@@ -20,6 +20,7 @@ from hpo_pipe.searchers.candidates import dimensions_of
 from hpo_pipe.searchers.evidence import at_rung, furthest
 from hpo_pipe.searchers.fresh import fresh
 from hpo_pipe.space import Space
+from hpo_pipe.transfer.rows import trial_name
 from hpo_pipe.view import Suggestion, View
 
 Floats = NDArray[np.float64]
@@ -57,7 +58,8 @@ class PriorBandSearcher:
         data = furthest(found)
         best = data.order[0]
         point = around(data.rows[best], dimensions_of(view.space), rng)
-        return fresh(view, number, "priorband", point, f"mutation of trial {data.trials[best]} ({said})")
+        parent = trial_name(view, int(data.trials[best]))
+        return fresh(view, number, "priorband", point, f"mutation of {parent} ({said})")
 
 
 def shares(view: View, found: Snapshot, rung: int) -> tuple[float, float, float]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hpo_pipe.creation import with_sources
 from hpo_pipe.simulate.curves import Curves
 from hpo_pipe.simulate.function import FunctionCurves
 from hpo_pipe.simulate.recorded import RecordedCurves, recorded_curves
@@ -58,9 +59,10 @@ def source(kind: str, what: str, study: Study | None, *, full: bool = False) -> 
     return SOURCES[kind](what, study, full)
 
 
-def of_draft(draft: StudyDraft) -> Study:
-    """Return the study of a study file; nothing of it depends on where and when it would be created."""
-    return draft.study(token=NOBODY, created_at=0.0, seed=0, proof={}, timing=default_timing("memory://"))
+def of_draft(draft: StudyDraft, say: Callable[[str], object] = lambda _: None) -> Study:
+    """Return the study of a study file; but for studies that it starts from, nothing depends on when this is asked."""
+    study = draft.study(token=NOBODY, created_at=0.0, seed=0, proof={}, timing=default_timing("memory://"))
+    return with_sources(study, draft, say=say)
 
 
 def _synthetic(what: str, study: Study | None, full: bool) -> Source:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hpo_pipe.space import Space
+from hpo_pipe.study_file.tables import WarmStartTable
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError
 from storage_schema.records import Limits, Metric, Program, Resource, Study, Timing
@@ -34,12 +35,14 @@ class StudyDraft:
     timing: Mapping[str, float]
     """The fields of Timing that the file sets, in seconds."""
     enqueued: tuple[dict[str, Json], ...] = ()
+    warm_start: WarmStartTable | None = None
+    """Other studies to start from; they are read when the study is created."""
     seed: int | None = None
     notes: tuple[str, ...] = ()
     """Sentences for the user: what was filled in, or read in another sense than it was written in."""
 
     def study(self, *, token: str, created_at: float, seed: int, proof: Json, timing: Timing) -> Study:
-        """Return the record.
+        """Return the record, without what it takes over from other studies.
 
         Args:
             token: random, of its author.

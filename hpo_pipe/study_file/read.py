@@ -13,7 +13,14 @@ from hpo_pipe.study_file.algorithm import Algorithm, read_algorithm
 from hpo_pipe.study_file.draft import StudyDraft
 from hpo_pipe.study_file.program import read_program
 from hpo_pipe.study_file.space import check_copes, check_wanted, read_enqueued, read_space
-from hpo_pipe.study_file.tables import LimitsTable, MetricTable, ResourceTable, StudyTable, WorkerTable
+from hpo_pipe.study_file.tables import (
+    LimitsTable,
+    MetricTable,
+    ResourceTable,
+    StudyTable,
+    WarmStartTable,
+    WorkerTable,
+)
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError, UserError
 from storage_schema.keys import checked_study_name
@@ -31,6 +38,7 @@ _TABLES = (
     "worker",
     "environment",
     "enqueue",
+    "warm_start",
 )
 _T = TypeVar("_T")
 
@@ -68,6 +76,7 @@ def read_tables(raw: Mapping[str, Json], where: str, notes: tuple[str, ...] = ()
     readable = whole and (names or (table.command is None and table.function is None))
     program = attempt(lambda: read_program(table, metrics or (), names, where)) if readable else None
     enqueued = attempt(lambda: read_enqueued(table.enqueue, space, where)) if space else ()
+    warm_start = attempt(lambda: _warm_start(table.warm_start, where))
     ready = algorithm and space and metrics
     coping = attempt(lambda: _check_copes(algorithm, space, metrics, where)) if ready else ()
     if lines:
@@ -92,6 +101,7 @@ def read_tables(raw: Mapping[str, Json], where: str, notes: tuple[str, ...] = ()
         keep_checkpoints=algorithm.keep_checkpoints,
         timing=worker.timing(),
         enqueued=enqueued or (),
+        warm_start=warm_start,
         seed=table.seed,
         notes=notes,
     )
@@ -153,6 +163,10 @@ def _parameter_names(found: Json) -> tuple[str, ...]:
 
 def _resource(found: Json, where: str) -> ResourceTable | None:
     return None if found is None else read_options(ResourceTable, found, where, "resource")
+
+
+def _warm_start(found: Json, where: str) -> WarmStartTable | None:
+    return None if found is None else read_options(WarmStartTable, found, where, "warm_start")
 
 
 def _limits(found: Json, algorithm: Algorithm | None, where: str) -> Limits:

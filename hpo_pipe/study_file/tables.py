@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 from hpo_pipe.options import Refused, Seconds, option
 from storage_schema.codec import Json
+from storage_schema.errors import UserError
 from storage_schema.keys import MAX_RESOURCE, MAX_TRIAL
 from storage_schema.records import GOALS, Metric
+from storage_schema.records.warm_start import MAX_BEST_FIRST, MAX_SOURCES, MODES
+from storage_schema.store import study_url
+
+SAGEMAKER = {"TransferLearning": "transfer", "IdenticalDataAndAlgorithm": "identical"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,7 @@ class StudyTable:
     worker: Json = None
     environment: Json = None
     enqueue: Json = None
+    warm_start: Json = None
     seed: int | None = option(None, low=0, high=2**62)
 
 
@@ -86,6 +92,29 @@ class LimitsTable:
     target: float | None = None
     not_improving: int | None = option(None, low=1, high=MAX_TRIAL)
     convergence: float | None = option(None, low=0, high=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmStartTable:
+    """``[warm_start]``."""
+
+    studies: tuple[str, ...]
+    """Canonical study URLs."""
+    mode: str = option("transfer", allowed=(*MODES, *SAGEMAKER))
+    """What SageMaker calls TransferLearning and IdenticalDataAndAlgorithm goes by these names, too."""
+    best_first: int = option(1, low=0, high=MAX_BEST_FIRST)
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.studies) <= MAX_SOURCES or not all(isinstance(s, str) for s in self.studies):
+            raise Refused("studies", f"an array of {len(self.studies)}", f"1 to {MAX_SOURCES} study URLs")
+        try:
+            urls = tuple(map(study_url, self.studies))
+        except UserError as error:  # which may be about credentials: what was found is not repeated
+            raise Refused("studies", "not right", f"study URLs; {error}") from None
+        if len(set(urls)) < len(urls):
+            raise Refused("studies", self.studies, "different studies")
+        object.__setattr__(self, "studies", urls)
+        object.__setattr__(self, "mode", SAGEMAKER.get(self.mode, self.mode))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from storage_schema.records.log import (
 from storage_schema.records.metric import GOALS, Metric
 from storage_schema.records.presence import Board, Heartbeat, Held, OpenSpec
 from storage_schema.records.study import Limits, Program, Resource, Study, Timing
+from storage_schema.records.warm_start import WarmResult, WarmSource, WarmStart
 
 __all__ = [
     "GOALS",
@@ -52,5 +53,8 @@ __all__ = [
     "StopTrial",
     "Study",
     "Timing",
+    "WarmResult",
+    "WarmSource",
+    "WarmStart",
     "may_follow",
 ]

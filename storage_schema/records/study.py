@@ -10,6 +10,7 @@ from storage_schema.errors import DamagedRecord, UserError
 from storage_schema.keys import MAX_LINK, MAX_RESOURCE, STUDY, checked_study_name
 from storage_schema.records.metric import Metric, read_metrics
 from storage_schema.records.reading import FORMAT, Fields, opened
+from storage_schema.records.warm_start import WarmStart
 
 MAX_RUNGS = 1_000
 MAX_ATTEMPTS = MAX_LINK // 2
@@ -124,6 +125,8 @@ class Study:
     """Configurations that are tried first, in order."""
     proof: Json = field(default_factory=dict)
     """What `doctor` found when the study was created."""
+    warm_start: WarmStart | None = None
+    """What was taken over from other studies."""
 
     @property
     def objective(self) -> Metric:
@@ -179,6 +182,7 @@ class Study:
                 **({} if self.keep_checkpoints == "newest" else {"keep_checkpoints": self.keep_checkpoints}),
                 "enqueued": list(self.enqueued),
                 "proof": self.proof,
+                **({"warm_start": self.warm_start.to_json()} if self.warm_start else {}),
             }
         )
 
@@ -206,6 +210,7 @@ class Study:
             keep_checkpoints=f.one_of("keep_checkpoints", KEPT) if f.has("keep_checkpoints") else "newest",
             enqueued=_enqueued(f),
             proof=f.kept("proof"),
+            warm_start=WarmStart.from_fields(f.within("warm_start")) if f.has("warm_start") else None,
         )
 
 

@@ -30,6 +30,7 @@ SECTIONS = {
     "6.5": (records.Manifest, records.CheckpointFile),
     "6.6": (records.Heartbeat, records.Held),
     "6.7": (records.Board,),
+    "6.9": (records.WarmStart, records.WarmSource, records.WarmResult),
     "8.1": (TrialFile,),
 }
 RENAMED = {"id": "link"}

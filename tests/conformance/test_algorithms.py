@@ -28,6 +28,7 @@ SEARCHING = {  # small enough that their models take part in a study of 30 trial
     "gp": ({"initial": 5},),
     "forest": ({"initial": 5},),
     "hyper_tune": ({"initial": 5},),
+    "rgpe": ({"initial": 5},),
     "freeze_thaw": ({"initial": 5},),
     "cma_es": ({"population": 4},),
     "evolution": ({"population": 6, "sample": 3},),

@@ -40,6 +40,7 @@ def golden(name: str) -> bytes:
 STUDY = a_study()
 STUDIES = (
     golden("study.json"),
+    golden("study_with_a_warm_start.json"),
     STUDY.to_bytes(),
     a_study(resource=None, scheduler={"name": "none"}, searcher={"name": "random"}).to_bytes(),
     a_study(

@@ -43,6 +43,9 @@ from storage_schema.records import (
     StopTrial,
     Study,
     Timing,
+    WarmResult,
+    WarmSource,
+    WarmStart,
 )
 from storage_schema.trial_env import TrialFile
 
@@ -112,8 +115,36 @@ TRADE_OFFS = replace(
     ),
     limits=Limits(trials=40, not_improving=9, convergence=0.01),
 )
+WARM = replace(
+    STUDY,
+    warm_start=WarmStart(
+        mode="identical",
+        best_first=2,
+        sources=(
+            WarmSource(
+                url="s3://bucket/studies/first",
+                name="first",
+                sha256="ab" * 32,
+                head=17,
+                resource="epoch",
+                rungs=(1, 3, 9),
+                first=(4,),
+                results=(
+                    WarmResult(
+                        trial=4,
+                        parameters={"lr": 0.01},
+                        curves={"val_loss": ((1, 0.5), (3, None), (9, 0.25))},
+                    ),
+                    WarmResult(trial=2, parameters={"lr": 0.1}, curves={}, failed=True),
+                ),
+            ),
+            WarmSource(url="file:///b", name="b", sha256="cd" * 32, head=-1, rungs=(1,)),
+        ),
+    ),
+)
 RECORDS = {
     "study.json": (STUDY, Study.from_bytes),
+    "study_with_a_warm_start.json": (WARM, Study.from_bytes),
     "study_of_trade_offs.json": (TRADE_OFFS, Study.from_bytes),
     "study_of_a_population.json": (POPULATION, Study.from_bytes),
     "log/00000045.json": (
@@ -226,6 +257,11 @@ def test_bytes(key):
     record, read = RECORDS[key]
     assert record.to_bytes() == pinned(key).read_bytes().rstrip(b"\n")
     assert read(pinned(key).read_bytes()) == record
+
+
+def test_a_study_from_before_warm_starts_is_one_without():
+    assert b"warm_start" not in pinned("study.json").read_bytes()
+    assert Study.from_bytes(pinned("study.json").read_bytes()).warm_start is None
 
 
 @pytest.mark.parametrize("key", RECORDS)

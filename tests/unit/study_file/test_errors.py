@@ -25,7 +25,7 @@ LR = 'lr = { type = "float", min = 1e-4, max = 1e-1, log = true }'
 COMMAND = 'command = ["python", "train.py", "--lr={lr}"]'
 TOP = (
     "name, command, function, metric, parameters, forbidden, resource, algorithm, limits, worker, environment, "
-    "enqueue, seed"
+    "enqueue, warm_start, seed"
 )
 FLOAT = "name, min, max, log, step, grid_points, scale"
 TYPES = "float or int or categorical or ordinal or bool or constant"
@@ -284,6 +284,22 @@ MISTAKES = {
     ("enqueued", "[limits]", "[[enqueue]]\nlr = 1\nlx = 2\n[limits]"): [
         "enqueue[0]: parameter lx is not known, allowed: lr",
         "enqueue[0]: parameter lr is 1, expected a number from 0.0001 to 0.1",
+    ],
+    ("warm start", "[limits]", '[warm_start]\nstudies = []\n[limits]'): [
+        "warm_start.studies is 'an array of 0', expected 1 to 5 study URLs",
+    ],
+    ("warm start's mode", "[limits]", '[warm_start]\nstudies = "a"\nmode = "identicl"\nbest = 1\n[limits]'): [
+        "warm_start.best is not known, allowed: studies, mode, best_first",
+        "warm_start.studies is 'a', expected an array",
+        "warm_start.mode is 'identicl', expected transfer or identical or TransferLearning or "
+        "IdenticalDataAndAlgorithm (did you mean 'identical'?)",
+    ],
+    ("warm start twice", "[limits]", '[warm_start]\nstudies = ["/a", "file:///a"]\n[limits]'): [
+        "warm_start.studies is ['/a', 'file:///a'], expected different studies",
+    ],
+    ("a warm start's secret", "[limits]", '[warm_start]\nstudies = ["s3://a:b@c/d"]\n[limits]'): [
+        "warm_start.studies is 'not right', expected study URLs; study URL s3://...: credentials do not belong in it; "
+        "they come from the environment, a profile or a role",
     ],
     ("several at once", LR + "\n[resource]\nmax = 27", "lr = { type = \"int\" }\n[resource]\nmax = 0"): [
         "parameters.lr.min is missing, expected an integer from -9007199254740992 to 9007199254740992",
