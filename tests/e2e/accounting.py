@@ -12,9 +12,10 @@ from storage_schema.history import History
 from storage_schema.keys import CHAIN, LOG, SpecId, log_key, parse_link_key, parse_log_key
 from storage_schema.records import Entry, LinkKind, Study
 from storage_schema.store import Blob, Store
+from tests.e2e.lineage import begun_at
 
-Expected = Callable[[dict[str, object], int], float]
-"""What a trial with these parameters must report after that many units, bit for bit."""
+Expected = Callable[[History, int, int], float]
+"""What a trial, by its number, must report after that many units, bit for bit."""
 
 
 def read_log(store: Store) -> list[Entry]:
@@ -87,9 +88,9 @@ def _curves_are_right(store: Store, study: Study, history: History, expected: Ex
         curve = dict(trial.curve(study.objective.name))
         reached = trial.resource
         counted = sorted(resource for resource in curve if resource <= reached or resource not in told)
-        if counted != list(range(1, reached + 1)):
+        if counted != list(range(begun_at(history, trial.number) + 1, reached + 1)):
             yield f"trial {trial.number} reached {reached} and has the points {sorted(curve)}"
-        wrong = {r: (v, e) for r, v in curve.items() if v != (e := expected(dict(trial.parameters), r))}
+        wrong = {r: (v, e) for r, v in curve.items() if v != (e := expected(history, trial.number, r))}
         if wrong:
             yield f"trial {trial.number} reported other values than an undisturbed run: {wrong}"
     for spec in history.specs.values():

@@ -16,9 +16,8 @@ def step(state: float, lr: float) -> float:
     return (3.7 * state * (1.0 - state) + lr) % 1.0
 
 
-def state_after(lr: float, epochs: int) -> float:
-    """Return the model after so many undisturbed epochs."""
-    state = 0.3
+def state_after(lr: float, epochs: int, state: float = 0.3) -> float:
+    """Return the model after so many undisturbed epochs, from a given one on."""
     for _ in range(epochs):
         state = step(state, lr)
     return state

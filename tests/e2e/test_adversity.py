@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +18,11 @@ from storage_schema.records import LinkKind
 from storage_schema.store import open_store
 from tests.e2e.accounting import audit, read_log
 from tests.e2e.fleet import Fleet
-from tests.e2e.slow_training import state_after
+from tests.e2e.lineage import state_of
 from tests.servers.faulty_s3 import Faults, FaultyS3
 from tests.servers.proxy import Fault, Proxy, always
 from tests.servers.s3 import S3Server, lead_to, s3_environment
 from tests.waiting import wait_until
-
-
-def undisturbed(parameters: Mapping[str, object], epochs: int) -> float:
-    lr = parameters["lr"]
-    assert isinstance(lr, float)
-    return state_after(lr, epochs)
 
 
 @pytest.fixture
@@ -68,7 +62,7 @@ def test_expired_credentials_are_named_waited_out_and_nothing_is_lost(
         assert "expired" in fleet.log(worker).lower()
         assert {p.returncode for p in fleet.processes.values()} == {0}
         assert len(read_log(store)) > before
-        assert audit(store, undisturbed) == []
+        assert audit(store, state_of) == []
 
 
 @pytest.mark.timeout(150)
@@ -97,7 +91,7 @@ def test_a_full_disk_is_waited_out_and_nothing_is_torn(fleets: list[Fleet], tmp_
         ballast.unlink()
         over(fleet)
         assert {p.returncode for p in fleet.processes.values()} == {0}
-        assert audit(store, undisturbed) == []
+        assert audit(store, state_of) == []
         fleet.close()
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
@@ -126,7 +120,7 @@ def test_an_unreadable_checkpoint_is_passed_over_for_an_older_one(
     over(fleet)
     (spec,) = [spec for entry in read_log(store) for spec, _ in entry.issues()]
     assert [link.kind for link in read_chain(store, spec)][-1] is LinkKind.DONE
-    assert audit(store, undisturbed) == []
+    assert audit(store, state_of) == []
 
 
 def test_trials_that_misbehave_end_as_what_they_are(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from storage_schema.records import Entry, Issue, StopTrial
 from storage_schema.store import Store, open_store
 from tests.e2e.accounting import audit, read_log
 from tests.e2e.fleet import Fleet
-from tests.e2e.slow_training import state_after
+from tests.e2e.lineage import state_of
 from tests.waiting import wait_until
 
 TRIALS, TOP, SLOTS = 12, 9, 3
@@ -36,9 +36,13 @@ def main(trial):
         with trial.save_checkpoint() as folder:
             (folder / "state").write_text(json.dumps(state))
 """
+VARIANTS = ("d_asha", "pasha", "pb2", "curve_fitting", "curve_regression")
+"""They give workers and coordinators nothing to do that the others do not; 4 s each."""
 ACT_EARLY = {
     "median": {"min_trials": 2, "grace": 2},
     "successive_halving": {"rounds": 1, "size": TRIALS},
+    "pbt": {"population_size": 4, "interval": 3},
+    "pb2": {"population_size": 4, "interval": 3},
 }
 """Options with which a scheduler has something to decide in a study of a few trials."""
 
@@ -66,7 +70,12 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     fleet.close()
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
+def first_or_slow(name: str) -> object:
+    slow = [pytest.mark.slow, pytest.mark.timeout(120)] if name in VARIANTS else []
+    return pytest.param(name, marks=slow)
+
+
+@pytest.mark.parametrize("name", [*map(first_or_slow, SCHEDULERS)])
 def test_a_scheduler_survives_the_death_of_all_processes(name: str, fleet: Fleet) -> None:
     store = open_store(fleet.url)
     create(store, drafted(study(name)))
@@ -82,7 +91,7 @@ def test_a_scheduler_survives_the_death_of_all_processes(name: str, fleet: Fleet
     assert {fleet.processes[p].returncode for p in last} == {0}, fleet.logs()
     entries = read_log(store)
     assert len(entries) > len(middle), "the study was over before anybody was killed"
-    assert audit(store, lambda parameters, epochs: state_after(float(str(parameters["lr"])), epochs)) == []
+    assert audit(store, state_of) == []
     replayed = CliRunner().invoke(cli, ["replay", fleet.url])
     assert (replayed.exit_code, "0 of them otherwise" in replayed.output) == (0, True), replayed.output
     DECIDED.get(name, trained_whole)(folded(store, entries), entries)
@@ -121,6 +130,11 @@ def stopped(history: History, entries: list[Entry]) -> None:
     assert all(d.to == TOP for d in decisions if isinstance(d, Issue))
 
 
+def cloned(history: History, entries: list[Entry]) -> None:
+    clones = [trial for trial in history.trials if trial.parent is not None]
+    assert clones and all(trial.specs[0].issue.start > 0 for trial in clones)
+
+
 def trained_whole(history: History, entries: list[Entry]) -> None:
     assert history.closed and history.trials
 
@@ -128,5 +142,7 @@ def trained_whole(history: History, entries: list[Entry]) -> None:
 DECIDED: dict[str, Callable[[History, list[Entry]], None]] = {
     "median": stopped,
     "asha_stopping": stopped,
+    "pbt": cloned,
+    "pb2": cloned,
     **dict.fromkeys(("asha", "d_asha", "pasha", "hyperband", "successive_halving"), promoted),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +14,9 @@ from storage_schema.records import LinkKind
 from storage_schema.store import Store, open_store
 from tests.e2e.accounting import audit, read_log
 from tests.e2e.fleet import Fleet
-from tests.e2e.slow_training import state_after
+from tests.e2e.lineage import state_of
 from tests.servers.s3 import S3Server
 from tests.waiting import wait_until
-
-
-def undisturbed(parameters: Mapping[str, object], epochs: int) -> float:
-    """Return what a trial reports after so many epochs if nothing ever happens to it."""
-    lr = parameters["lr"]
-    assert isinstance(lr, float)
-    return state_after(lr, epochs)
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -47,7 +40,7 @@ def test_two_coordinators_and_four_workers_under_kill_9_lose_nothing(fleet: Flee
     fleet.create(trials=30)
     fleet.harry(random.Random(20), coordinators=2, workers=4, kills=12, every_s=1.0, until_s=200)
     assert fleet.kills >= 6
-    assert audit(open_store(fleet.url), undisturbed) == []
+    assert audit(open_store(fleet.url), state_of) == []
 
 
 @pytest.mark.timeout(120)
@@ -60,7 +53,7 @@ def test_a_killed_workers_trial_goes_on_elsewhere_from_its_newest_checkpoint(fle
     fleet.kill(first)
     second = fleet.start("worker")
     wait_until(lambda: fleet.processes[second].poll() is not None, 60, lambda: f"the end\n{fleet.logs()}")
-    assert audit(store, undisturbed) == []
+    assert audit(store, state_of) == []
     (spec,) = [spec for entry in read_log(store) for spec, _ in entry.issues()]
     chain = read_chain(store, spec)
     assert [link.kind for link in chain] == [LinkKind.CLAIM, LinkKind.FENCE, LinkKind.CLAIM, LinkKind.DONE]
@@ -82,7 +75,7 @@ def test_a_frozen_worker_that_is_continued_after_its_lease_harms_nothing(fleet: 
     wait_until(
         lambda: all(p.poll() is not None for p in fleet.processes.values()), 90, f"the end\n{fleet.logs()}"
     )
-    assert audit(store, undisturbed) == []
+    assert audit(store, state_of) == []
 
 
 def committed(store: Store) -> int:

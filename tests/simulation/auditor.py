@@ -27,7 +27,7 @@ from storage_schema.keys import (
 from storage_schema.records import Board, Finish, Heartbeat, LinkKind, Study
 from storage_schema.store import Blob, Created
 from storage_schema.trial_env import TrialFile
-from tests.e2e.slow_training import state_after
+from tests.e2e.lineage import begun_at, state_of
 from tests.simulation.chain_book import ChainBook
 from tests.simulation.data_book import DataBook
 from tests.simulation.holder_book import HolderBook
@@ -239,10 +239,13 @@ class Auditor:
         actor.trials += 1
         if actor.trials > actor.slots:
             self._fail(f"{actor.name} runs {actor.trials} trials in {actor.slots} slots")
-        if epoch != file.start or state != state_after(float(file.parameters["lr"]), epoch):
+        history = self.log.history
+        if epoch != file.start or state != state_of(history, file.trial, epoch):
             self._fail(f"trial {file.trial} was told to start at {file.start} and found {epoch}, {state}")
         if file.restored is not None:
-            self.data.restored(file.trial, file.start, Path(file.restored))
+            own = file.start > begun_at(history, file.trial)
+            author = file.trial if own else history.trials[file.trial].parent
+            self.data.restored(author, file.start, Path(file.restored))
         self.chains.started(actor, file)
 
     def trial_ended(self, actor: Actor, file: TrialFile, now: float, clear_since: float) -> None:

@@ -9,16 +9,11 @@ from hpo_pipe.coordinator.log import Log
 from storage_schema.history import History
 from storage_schema.keys import SNAPSHOTS
 from tests.e2e.accounting import audit
-from tests.e2e.slow_training import state_after
+from tests.e2e.lineage import begun_at, state_of
 from tests.simulation.trials import lie_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
-
-def expected(parameters: dict[str, Any], epochs: int) -> float:
-    """Return what an honest trial reports after so many undisturbed epochs."""
-    return state_after(float(parameters["lr"]), epochs)
 
 
 def final_problems(world: World) -> Iterator[str]:
@@ -41,11 +36,13 @@ def _curves(world: World, history: History) -> Iterator[str]:
         if lie_of(world, trial.number):
             continue
         curve = dict(trial.curve("loss"))
-        wrong = {r: (v, e) for r, v in curve.items() if v != (e := expected(trial.parameters, r))}
+        wrong = {r: (v, e) for r, v in curve.items() if v != (e := state_of(history, trial.number, r))}
         if wrong:
             yield f"trial {trial.number} reported other values than an undisturbed run: {wrong}"
         reached = trial.resource if world.study.resource else 0
-        missing = [epoch for epoch in range(1, reached + 1) if epoch not in curve]
+        missing = [
+            epoch for epoch in range(begun_at(history, trial.number) + 1, reached + 1) if epoch not in curve
+        ]
         if missing:
             yield f"trial {trial.number} reached {reached}, and its curve has no {missing}"
 
@@ -56,7 +53,7 @@ def _progress(world: World, history: History) -> Iterator[str]:
         for progress in entry.facts.progress if entry.facts else ():
             trial = history.trials[history.specs[progress.spec].issue.trial]
             told = dict(progress.curves.get("loss", ()))
-            true = {epoch: expected(trial.parameters, epoch) for epoch in told}
+            true = {epoch: state_of(history, trial.number, epoch) for epoch in told}
             if told != true and not lie_of(world, trial.number):
                 yield f"log entry {entry.entry} tells of trial {trial.number} {told}; it reported {true}"
 

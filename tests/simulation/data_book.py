@@ -66,7 +66,7 @@ class DataBook:
             self._sha256.get(checkpoint_file_key(id, file.name)) == file.sha256 for file in manifest.files
         )
 
-    def restored(self, trial: int, resource: int, folder: Path) -> None:
+    def restored(self, trial: int | None, resource: int, folder: Path) -> None:
         """Check that what a trial starts from is a checkpoint as it was committed, all of its files and bytes."""
         here = {str(p.relative_to(folder)): sha256(p.read_bytes()) for p in folder.rglob("*") if p.is_file()}
         found = (

@@ -14,7 +14,7 @@ from typing import Any
 
 from hpo_pipe.coordinator import log, packs
 from hpo_pipe.registry import options_of
-from hpo_pipe.schedulers import SCHEDULERS, milestones_of
+from hpo_pipe.schedulers import SCHEDULERS, kept_checkpoints, levels_of, milestones_of
 from hpo_pipe.searchers import SEARCHERS
 from storage_schema.errors import HpoPipeError
 from storage_schema.records import Limits, Metric, Program, Resource, Study, Timing
@@ -33,6 +33,7 @@ STEP_S = 2.0
 MOST_REOPENINGS = 20
 SMALL_ENOUGH: dict[str, dict[str, object]] = {
     "median": {"min_trials": 1, "grace": 1, "interval": 1},
+    **{name: {"population_size": 3, "interval": 1} for name in ("pbt", "pb2")},
     "kde": {"n_min": 2, "num_samples": 16, "random_fraction": 0.1},
     "gp": {"initial": 2, "random_share": 0.0},
     "tpe": {"n_startup_trials": 2},
@@ -117,6 +118,7 @@ def study_of(recipe: Recipe) -> Study:
         resource=_resource(recipe, scheduler),
         scheduler=scheduler,
         searcher=_algorithm(recipe, recipe.searcher, SEARCHERS),
+        keep_checkpoints=kept_checkpoints(SCHEDULERS[recipe.scheduler]),
         limits=Limits(trials=recipe.trials, total_resource=recipe.total_resource, target=recipe.target),
         program=Program(command=("train",)),
         timing=Timing(
@@ -142,6 +144,8 @@ def _resource(recipe: Recipe, scheduler: dict[str, object]) -> Resource | None:
         return None
     algorithm = SCHEDULERS[recipe.scheduler]
     options = options_of(algorithm, scheduler, "simulated", "scheduler")
+    if hasattr(algorithm, "levels"):
+        rungs = levels_of(algorithm, options, rungs[0], rungs[-1], 3)
     milestones = milestones_of(algorithm, options, rungs)
     return Resource(name="epoch", min=rungs[0], max=rungs[-1], rungs=rungs, milestones=milestones)
 
