@@ -40,7 +40,8 @@ from hpo_pipe.toy_world import (
 from hpo_pipe.view import View
 from storage_schema.codec import Json
 from storage_schema.history import History
-from storage_schema.records import Decision, Entry, Facts, Finish, Issue, Limits, Study
+from storage_schema.keys import SpecId
+from storage_schema.records import Decision, Entry, Facts, Finish, Issue, Limits, SetLimits, Study
 
 __all__ = [
     "CONDITIONAL",
@@ -176,6 +177,24 @@ def suggestions_lie_in_the_space(study: Study) -> None:
     assert whole, "a small space is not searched to its end"
 
 
+def names_of_specs_do_not_matter(study: Study) -> None:
+    """Specs may have other names in the same order, as where an idle entry stands before every other one (G10)."""
+    view, names = View.of(History(study)), dict[SpecId, SpecId]()
+    history, idle = view.history, (SetLimits(limits=study.limits, reason="as they are"),)
+    for moment in simulated(study):
+        other = Entry(entry=history.head + 1, token="", author="user", facts=None, decisions=idle)
+        history.fold(other)
+        facts = replace(
+            moment.facts,
+            settled=tuple(replace(fact, spec=names[fact.spec]) for fact in moment.facts.settled),
+            progress=tuple(replace(fact, spec=names[fact.spec]) for fact in moment.facts.progress),
+        )
+        entry = next_entry(history.head + 1, facts, decide(view, facts))
+        assert entry.decisions == moment.entry.decisions
+        names |= {spec: SpecId(entry.entry, spec.index) for spec, _ in moment.entry.issues()}
+        history.fold(entry)
+
+
 def _countable(study: Study) -> Study:
     """Return the study without its continuous parameters, and without what depends on them."""
     kept: dict[str, Json] = {}
@@ -211,6 +230,7 @@ LAWS: dict[str, Callable[[Study], None]] = {
         scale_does_not_matter,
         bad_values_are_survived,
         suggestions_lie_in_the_space,
+        names_of_specs_do_not_matter,
         limits_are_kept,
     )
 }

@@ -14,8 +14,8 @@ from hpo_pipe.schedulers import SCHEDULERS
 from hpo_pipe.searchers import SEARCHERS
 from hpo_pipe.view import View
 from storage_schema.history import History
-from storage_schema.keys import CheckpointId, SpecId, manifest_key
-from storage_schema.records import CheckpointRef, Entry, Facts, Issue, Limits, SetLimits, StopTrial
+from storage_schema.keys import CheckpointId, manifest_key
+from storage_schema.records import CheckpointRef, Facts, Issue, Limits, StopTrial
 from tests.conformance.test_algorithms import SCHEDULING, SEARCHING, named, variants
 
 BY_RANK = ("none", "successive_halving", "hyperband", "asha", "asha_stopping", "d_asha")
@@ -40,35 +40,6 @@ def study(scheduler, searcher, **more):
 
 def without_reasons(decisions):
     return [replace(decision, reason="") for decision in decisions]
-
-
-@pytest.mark.parametrize(("scheduler", "searcher"), STUDIES)
-def test_renaming_specs_in_their_order_changes_nothing(scheduler, searcher):
-    """G10: with an idle entry of a user's before each of its own, every spec has another name, and the same rank."""
-    the_study = study(scheduler, searcher)
-    view = View.of(History(the_study))
-    history, names = view.history, {}
-    for moment in simulated(the_study):
-        idle = SetLimits(limits=the_study.limits, reason="as they are")
-        history.fold(Entry(entry=history.head + 1, token="u", author="user", facts=None, decisions=(idle,)))
-        facts = renamed(moment.facts, names)
-        decisions = decide(view, facts)
-        assert decisions == moment.entry.decisions
-        entry = Entry(
-            entry=history.head + 1, token="0", author="coordinator", facts=facts, decisions=decisions
-        )
-        names |= {spec: SpecId(entry.entry, spec.index) for spec, _ in moment.entry.issues()}
-        history.fold(entry)
-    assert len(names) >= the_study.limits.trials or "pb" in scheduler["name"]
-    assert all(a != b for a, b in names.items())
-
-
-def renamed(facts: Facts, names: dict[SpecId, SpecId]) -> Facts:
-    return replace(
-        facts,
-        settled=tuple(replace(settled, spec=names[settled.spec]) for settled in facts.settled),
-        progress=tuple(replace(progress, spec=names[progress.spec]) for progress in facts.progress),
-    )
 
 
 def actions(the_study, objective):
