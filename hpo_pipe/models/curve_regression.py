@@ -1,10 +1,10 @@
 """How a curve ends, from how completed ones with similar beginnings did: a Gaussian process over curves.
 
 Golovin et al., KDD 2017 (Vizier), section 3.1.1, name the model and leave its kernel open. Ours, of curves' values
-phi at m steps, the last of them u, all standardised step by step:
+phi at m steps, the last of them u, all standardised step by step as the ends are:
 ``k(c, c') = exp(-||phi - phi'||^2 / (2 l^2 m)) + u u'``, with noise; the length-scale l and the noise are those of a
-grid under which every completed curve's end is most probable given all others (leave-one-out), and so is the scale of
-the whole.
+grid under which every completed curve's end is most probable given all others (leave-one-out). The variance is that
+of the ends, 1: a scale that is fitted to ten curves makes the process sure of those that are like none of them.
 """
 
 from __future__ import annotations
@@ -74,8 +74,6 @@ class CurveProcess:
     rows: Floats
     lengthscale: float
     noise: float
-    scale: float
-    """Of all variances."""
     factor: Floats
     weights: Floats
 
@@ -87,7 +85,7 @@ class CurveProcess:
         cross = kernel(self.rows, row, self.lengthscale)
         reduced = dtrsm(1.0, self.factor, cross, lower=1)[:, 0]
         own = float(kernel(row, row, self.lengthscale)[0, 0]) + self.noise
-        variance = self.scale * max(own - float(reduced @ reduced), self.noise)
+        variance = max(own - float(reduced @ reduced), self.noise)
         width = float(self.ends.deviation)
         mean = float(self.ends.best + self.ends.mean) + width * float(self.weights @ cross[:, 0])
         return Forecast(mean, math.sqrt(variance) * width)
@@ -139,15 +137,15 @@ def _fitted(curves: Floats, ends: Floats) -> CurveProcess | None:
         plain = kernel(rows, rows, lengthscale)
         for noise in NOISES:
             factor = cholesky(plain + noise * np.eye(len(rows)))
-            score, scale, weights = _left_out(factor, values)
+            score, weights = _left_out(factor, values)
             if score > most + 1e-9:
                 most = score
-                best = CurveProcess(unit, end, rows, lengthscale, noise, scale, factor, weights)
+                best = CurveProcess(unit, end, rows, lengthscale, noise, factor, weights)
     return best
 
 
-def _left_out(factor: Floats, values: Floats) -> tuple[float, float, Floats]:
-    """Return the leave-one-out log probability with the best scale of variances, that scale, and the weights.
+def _left_out(factor: Floats, values: Floats) -> tuple[float, Floats]:
+    """Return the leave-one-out log probability, up to a constant, and the weights.
 
     Rasmussen and Williams 2006, 5.10 to 5.12: the residual of value i given all others is w_i / Kinv_ii, its variance
     1 / Kinv_ii.
@@ -158,6 +156,4 @@ def _left_out(factor: Floats, values: Floats) -> tuple[float, float, Floats]:
     inverse = half + np.tril(half, -1).T
     weights = inverse @ values
     diagonal = np.diagonal(inverse)
-    scale = max(float(np.mean(weights**2 / diagonal)), 1e-8)
-    score = -0.5 * (len(values) * math.log(scale) - float(np.log(diagonal).sum()))
-    return score, scale, weights
+    return 0.5 * float(np.log(diagonal).sum() - (weights**2 / diagonal).sum()), weights
