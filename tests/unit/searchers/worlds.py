@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -48,8 +49,9 @@ def issue(trial, parameters, to=1, rung=0, origin="someone", start=0):
 class Search:
     """A study that grows by hand: trials are added with results, and the searcher is asked."""
 
-    def __init__(self, name, space=SQUARE, seed=1, top=9, **options):
+    def __init__(self, name, space=SQUARE, seed=1, top=9, warm_start=None, **options):
         study = toy_study(searcher={"name": name, **options}, space=space, seed=seed, top=top)
+        study = replace(study, warm_start=warm_start)
         self.name = name
         self.view = View.of(History(study))
         self.history = self.view.history
@@ -85,7 +87,7 @@ def uniform(seed, n, space=SQUARE):
     return [dict(zip(names, row.tolist(), strict=True)) for row in rng.random((n, len(names)))]
 
 
-def best_of(searcher, objective, *, trials, space, seed, scheduler=None, workers=4, top=9):
+def best_of(searcher, objective, *, trials, space, seed, scheduler=None, workers=4, top=9, warm_start=None):
     """Run a study to its end; return its best loss and its history."""
     study = toy_study(
         searcher=searcher,
@@ -95,6 +97,7 @@ def best_of(searcher, objective, *, trials, space, seed, scheduler=None, workers
         top=top,
         limits=Limits(trials=trials),
     )
+    study = replace(study, warm_start=warm_start)
     moments = list(simulated(study, objective, workers=workers))
     history = moments[-1].view.history
     return history.best_seen.loss if history.best_seen else math.inf, history
