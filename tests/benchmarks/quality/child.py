@@ -60,12 +60,12 @@ def _ran(run: Mapping[str, Any], task: TimedTask, goal: Goal) -> tuple[Ran, str]
     if "algorithm" in run:
         from tests.benchmarks.quality.ours import search
 
-        found = search(task, run["algorithm"], run["seed"], run["workers"], goal)  # type: ignore[arg-type]
+        found = search(task, run["algorithm"], run["seed"], run["workers"], goal)
         return found, importlib.metadata.version("hpo-pipe")
     peer = PEERS[run["tuner"]]
     maker = peer.maker()
     tuner = maker(task.task, run["seed"], run["workers"], **peer.options)
-    found = AskedStudy(tuner, task, run["workers"]).until(goal.reached)  # type: ignore[arg-type]
+    found = AskedStudy(tuner, task, run["workers"]).until(goal.reached)
     return found, importlib.metadata.version(maker.package) if maker.package else ""
 
 

@@ -55,6 +55,12 @@ def test_a_job_is_told_at_its_stops_and_ended_where_the_tuner_says_so():
     assert ran.idle == pytest.approx(1 - 10 / 18)  # the second worker waited from 1 to 9
 
 
+def test_a_job_that_was_ended_goes_on_from_where_it_was_ended():
+    tuner = Script(job("a", 9, stops=(3,)), job("a", 9))
+    ran = AskedStudy(tuner, Line(), 1).until(lambda epochs, now: epochs >= 9)
+    assert tuner.told == [("a", 3, 7.0), ("a", 9, 1.0)] and ran.ended_at == 9.0
+
+
 def test_all_that_happens_at_one_moment_is_told_before_anybody_asks():
     class Watched(Script):
         def ask(self):

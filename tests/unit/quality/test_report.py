@@ -98,6 +98,11 @@ def test_the_mean_of_step_functions_falls_below_a_goal(drawn, goal):
         assert first_below(curves, 10.0, goal) == (times[0] if times else math.inf)
 
 
+def test_what_happens_at_one_moment_counts_together():
+    curves = {"a": [[(1.0, 12.0), (2.0, 9.0)]], "b": [[(1.0, 9.0)]]}
+    assert first_below(curves, 10.0, 9.5) == 2.0
+
+
 def test_the_best_at_the_end_comes_first_and_missing_tasks_are_told():
     rows = [row("poor", t, s, 0.5 + 0.1 * s) for t in TASKS for s in range(2)]
     rows += [row("good", t, s, 0.2) for t in TASKS for s in range(2)]

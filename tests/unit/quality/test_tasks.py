@@ -63,9 +63,10 @@ def test_regret_is_0_at_the_best_known_and_1_at_the_median():
 
 def test_taskset_is_answered_by_the_nearest_row_and_what_diverged_is_1(tmp_path):
     name = "imdb_patch32_GRU128_bs128"
-    hps = np.tile([1e-3, 0.9, 0.999, 1e-8, 1e-8, 1e-8, 1e-7, 1e-6], (3, 1))
-    hps[:, 0] = (1e-8, 1e-3, 1e1)
-    losses = np.full((3, EPOCHS + 1), 0.5)
+    hps = np.tile([1e-3, 0.9, 0.999, 1e-8, 1e-8, 1e-8, 1e-7, 1e-6], (4, 1))
+    hps[:, 0] = (1e-8, 1e-3, 1e1, 1e-3)
+    hps[3, 1] = 0.1
+    losses = np.full((4, EPOCHS + 1), 0.5)
     losses[1] = np.linspace(0.7, 0.2, EPOCHS + 1)
     losses[2, 4:] = np.nan
     losses[2, 3] = 7.0
@@ -77,5 +78,6 @@ def test_taskset_is_answered_by_the_nearest_row_and_what_diverged_is_1(tmp_path)
     curve = task.curve(usual, EPOCHS)
     assert curve.values == pytest.approx(losses[1, 1:])  # the table's first column is the untrained network
     assert curve.seconds.tolist() == list(range(1, EPOCHS + 1))
+    assert task.curve(usual | {"one_minus_beta1": 0.9}, 9).values[:9].tolist() == [0.5] * 9
     diverged = task.curve(usual | {"learning_rate": 5.0}, 9).values
     assert diverged[:5].tolist() == [0.5, 0.5, 1.0, 1.0, 1.0]
