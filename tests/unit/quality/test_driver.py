@@ -12,8 +12,10 @@ import pytest
 from tests.benchmarks.quality.__main__ import main
 from tests.benchmarks.quality.child import TimedTask
 from tests.benchmarks.quality.driver import ROOT
+from tests.benchmarks.quality.ours import study
 from tests.benchmarks.quality.peers import ENVIRONMENTS, PEERS
 from tests.benchmarks.quality.peers.random_search import RandomSearch
+from tests.benchmarks.quality.peers.spaces import RUNGS
 from tests.benchmarks.quality.runs import (
     OURS,
     Wanted,
@@ -128,6 +130,17 @@ def test_names_are_ours_or_a_peers():
         "mine": {"searcher": "halton"},
         "asha+gp": {"scheduler": "asha", "searcher": "gp"},
     }
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if isinstance(OURS[name], dict)])
+def test_ours_are_made_as_study_files_make_them(name):
+    task = tasks()["lcbench:167104"]
+    found = study(task, OURS[name], seed=3)
+    assert (found.scheduler["name"], found.searcher["name"]) == tuple(OURS[name].values())
+    assert found.space == study(task, OURS["asha"], seed=3).space and len(found.space) == 7
+    assert found.seed == 3 and found.limits.total_resource is None
+    assert found.resource.rungs == ((50,) if found.scheduler["name"] == "none" else RUNGS)
+    assert found.resource.milestones == (RUNGS[:-1] if name == "asha-stopping" else ())
 
 
 @pytest.mark.parametrize("name", sorted(PEERS))
