@@ -42,7 +42,7 @@ class PashaScheduler(AshaScheduler):
 
     def _may_promote(self, view: View, place: int) -> bool:
         rungs = view.history.rungs
-        top = max(FIRST_RUNGS - 1, *(k for k, rung in enumerate(rungs) if len(rung) or _sent_to(view, k)))
+        top = max([FIRST_RUNGS - 1, *(k for k, rung in enumerate(rungs) if len(rung) or _sent_to(view, k))])
         return place + 1 <= top or (place == top and not self._agree(view, top))
 
     def _agree(self, view: View, top: int) -> bool:
