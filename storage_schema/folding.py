@@ -7,21 +7,7 @@ from typing import TYPE_CHECKING
 
 from storage_schema.errors import ProtocolViolation
 from storage_schema.keys import SpecId
-from storage_schema.records import (
-    Curve,
-    Decision,
-    Enqueue,
-    Facts,
-    Finish,
-    Issue,
-    Pause,
-    Progress,
-    Resume,
-    RetryTrial,
-    SetLimits,
-    SettledSpec,
-    StopTrial,
-)
+from storage_schema.records import Curve, Decision, Facts, Issue, Progress, SettledSpec, log
 from storage_schema.trial_state import Seen, SpecState, TrialState
 
 if TYPE_CHECKING:
@@ -43,21 +29,21 @@ def fold_decision(history: History, decision: Decision) -> None:
     match decision:
         case Issue():
             _issue(history, decision)
-        case StopTrial():
+        case log.StopTrial():
             _stop(history, _trial(history, decision.trial), decision.reason)
-        case RetryTrial():
+        case log.RetryTrial():
             _retry(history, _trial(history, decision.trial))
-        case Enqueue():
+        case log.Enqueue():
             history.change("queue", [*history.queue, dict(decision.parameters)])
-        case SetLimits():
+        case log.SetLimits():
             history.change("limits", decision.limits)
             _reopen(history)
-        case Pause():
+        case log.Pause():
             history.change("paused", True)
-        case Resume():
+        case log.Resume():
             history.change("paused", False)
             _reopen(history)
-        case Finish():
+        case log.Finish():
             history.change("finished", decision.reason)
             history.change("finished_entry", history.head + 1)
 
@@ -109,7 +95,11 @@ def _new_trial(history: History, issue: Issue) -> None:
 def _check_parent(history: History, issue: Issue, parent: int) -> None:
     """A clone starts where a checkpoint ends that a spec of its parent has left."""
     committed = set(_trial(history, parent).checkpoints())
-    if issue.checkpoint is None or issue.checkpoint not in committed or issue.start != issue.checkpoint.resource:
+    if (
+        issue.checkpoint is None
+        or issue.checkpoint not in committed
+        or issue.start != issue.checkpoint.resource
+    ):
         what = f"trial {issue.trial} was issued from a checkpoint of trial {parent}"
         raise ProtocolViolation(f"{what} that the log does not know, or not from where it ends")
 
