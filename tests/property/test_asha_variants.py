@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,14 +94,25 @@ def test_pasha_is_asha_where_every_check_disagrees():
 @given(st.integers(0, 2**32))
 @settings(max_examples=10, deadline=None)
 def test_pashas_cap_never_falls(seed):
+    """Once a rung promotes it always may, whatever is measured later; and none is skipped on the way up."""
+
     def noisy(parameters, resource):
         return parameters["lr"] + ((parameters["layers"] * resource * 7919 + seed) % 13) / 100
 
-    highest = 1
-    for _, issues in actions(study("pasha"), noisy, seed):
+    pasha, cap = PashaScheduler(PashaScheduler.Options()), 1
+    for moment, issues in actions(study("pasha"), noisy, seed):
+        history = moment.history()
+        history.fold(moment.entry)
         for issue in issues:
-            assert issue.rung <= highest + 1, "a rung was skipped"
-            highest = max(highest, issue.rung)
+            assert issue.rung <= cap + 1, "a rung was skipped"
+            cap = max(cap, issue.rung)
+        assert all(pasha._may_promote(View.of(history), place) for place in range(cap)), "the cap has fallen"
+
+
+def test_pashas_cap_comes_to_the_top_if_rankings_keep_changing():
+    the_study = replace(study("pasha", noise_percentile=0.0), limits=Limits(trials=400))
+    issues = [issue for _, found in actions(the_study, shuffled) for issue in found]
+    assert max(issue.to for issue in issues) == 81
 
 
 def test_what_counts_as_crossing_back():

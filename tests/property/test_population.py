@@ -222,7 +222,7 @@ def test_what_is_explored_is_near_its_source_and_in_the_space(seed, where):
 @given(seeds)
 @settings(max_examples=30, deadline=None)
 def test_numbers_neither_leave_their_range_nor_get_stuck_at_its_ends(seed):
-    """Ray's: perturbed without bounds, and int(x * 0.8) goes from 1 to 0 and stays there (section 12, row 18)."""
+    """Ray's: perturbed without bounds, and int(x * 0.8) goes from 1 to 0 and stays there."""
     space = Space.from_json(
         (
             {"name": "batch", "type": "int", "min": 1, "max": 64, "log": True},

@@ -82,7 +82,7 @@ def test_k5_degenerate_data_has_finite_scores():
 @pytest.mark.parametrize("levels", [2, 4, 6, 10, 30])
 @pytest.mark.parametrize("rule", [reference_bandwidths, neighbour_bandwidths])
 def test_k6_a_category_of_all_good_ones_is_favoured(levels, rule):
-    """Where a bandwidth is computed from the codes' deviation it is not (rows 8 and 10 of the known bugs)."""
+    """Where a bandwidth is computed from the codes' deviation it is not (HpBandSter, Syne Tune)."""
     dimensions = Dimensions((levels,), (True,))
     place = lambda codes: (np.array(codes)[:, None] + 0.5) / levels  # noqa: E731
     good = place([levels - 1] * 10)
@@ -109,7 +109,7 @@ def test_the_most_frequent_category_has_the_greatest_mass(levels, codes):
 
 
 def test_permuting_the_codes_of_a_category_permutes_its_density():
-    """G11: a density that depends on codes is that of row 8 of the known bugs."""
+    """G11: a density that depends on codes is HpBandSter's."""
     levels, codes = 6, np.array([0, 0, 1, 3, 3, 3, 5])
     dimensions = Dimensions((levels,), (True,))
     permutation = np.array([3, 5, 0, 2, 1, 4])
@@ -123,7 +123,7 @@ def test_permuting_the_codes_of_a_category_permutes_its_density():
 
 
 def test_scaled_integers_count_in_steps_of_their_own():
-    """Row 10: a kernel over 1000 integers is as wide as one over the interval that they lie in."""
+    """Not so in Syne Tune: a kernel over 1000 integers is as wide as one over the interval that they lie in."""
     rows = rng().random((30, 1))
     fine = (np.floor(rows * 1000) + 0.5) / 1000
     asked = (np.floor(rng(1).random((50, 1)) * 1000) + 0.5) / 1000

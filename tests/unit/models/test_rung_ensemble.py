@@ -42,7 +42,7 @@ def test_equal_values_are_no_evidence():
 
 
 def test_draws_have_the_deviations_of_the_model():
-    """Row 15 of the known bugs: a variance for a deviation, and integers for predictions."""
+    """In Hyper-Tune's repository: a variance for a deviation, and integers for predictions."""
     covariance = np.array([[4.0, 1.0], [1.0, 0.25 + 1e-9]])
     found = draws(np.array([0.25, -0.75]), covariance, rng(), 40_000)
     assert found.mean(axis=0) == pytest.approx([0.25, -0.75], abs=0.05)

@@ -89,7 +89,7 @@ def test_more_training_counts_before_less_loss():
 
 @pytest.mark.parametrize("name", ["kde", "tpe"])
 def test_equal_losses_and_one_value_of_a_category(name):
-    """K5 and row 8: degenerate data leads on."""
+    """K5, as against a division by zero in HpBandSter: degenerate data leads on."""
     space = (*SQUARE, {"name": "c", "type": "categorical", "values": ["a", "b", "c"]})
     search = Search(name, space=space)
     for _ in range(25):
@@ -99,7 +99,7 @@ def test_equal_losses_and_one_value_of_a_category(name):
 
 
 def test_a_category_of_all_good_ones_is_proposed():
-    """K6 and row 10, through the searcher: with codes for distances it is not."""
+    """K6, through the searcher: with codes for distances, as in Syne Tune, it is not."""
     space = (*SQUARE, {"name": "c", "type": "categorical", "values": list("abcdefgh")})
     search = Search("kde", space=space, random_fraction=0.0)
     for i, parameters in enumerate(uniform(0, 80)):

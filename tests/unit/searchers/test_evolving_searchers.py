@@ -114,7 +114,7 @@ def test_a_child_differs_in_one_place():
 
 
 def test_a_place_is_held_by_the_best_that_challenged_it():
-    """Row 17: populations hold trials by number and rungs by place, and fitness stays a number."""
+    """Not so in DEHB: populations hold trials by number and rungs by place, and fitness stays a number."""
     search = Search("differential_evolution", population=4)
     losses = [0.5, 0.4, 0.9, 0.2, 0.5, 0.6, math.nan, 0.1]
     for parameters, loss in zip(uniform(0, 8), losses, strict=True):
@@ -171,7 +171,7 @@ def test_the_higher_the_rung_the_less_is_random():
 
 
 def test_the_incumbent_takes_part_once_there_is_something_to_compare():
-    """Row 16: a numpy bool that is compared by identity, a cost by the rung's number, == for >= eta."""
+    """NePS has a numpy bool that is compared by identity, a cost by the rung's number, == for >= eta."""
     search = Search("priorband", space=BELIEVED)
     for parameters in uniform(0, 8):
         search.add(parameters, distance(parameters))

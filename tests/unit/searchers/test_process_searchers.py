@@ -106,7 +106,7 @@ def test_losses_that_say_nothing_are_survived(name, loss):
 
 @pytest.mark.parametrize("scheduler", [{"name": "asha"}, {"name": "asha", "eta": 2}])
 def test_f4_no_dead_lock_in_a_world_of_constant_curves(scheduler):
-    """Row 13: what decides between new trials and old ones by a model of curves may start new ones for ever."""
+    """What decides by a model of curves who trains next, as DyHPO does, may start new ones for ever."""
     study = toy_study(
         scheduler=scheduler,
         searcher={"name": "freeze_thaw"},
