@@ -83,6 +83,8 @@ def test_a_source_that_is_worse_than_the_worst_of_the_own_draws_has_no_vote():
     unsure = np.array([truth if draw % 2 else np.roll(truth, 1) for draw in range(20)])
     assert source_shares([perfect, reversed_], unsure, truth).tolist() == pytest.approx([0.75, 0.0, 0.25])
     assert source_shares([reversed_], unsure, truth).tolist() == [0.0, 1.0]
+    lucky = np.vstack([perfect[:6], reversed_[:14]])
+    assert source_shares([lucky], np.tile(np.roll(truth, 1), (20, 1)), truth).tolist() == [0.0, 1.0]
 
 
 def test_the_first_suggestion_already_knows_where_others_found_it_good():

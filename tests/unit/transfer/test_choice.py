@@ -98,6 +98,7 @@ def test_curves_keep_what_rungs_see_and_their_ends():
         ((2, 6), (1, 3, 9), [1, 2, 6]),  # nothing was measured at 1; who got to 2 counts at 3
         ((27,), (1, 3, 9), [1, 3, 9]),
         ((1,), (1,), [1]),
+        ((1,), (1, 3, 9), [1, 3, 9]),  # what ended at 1 says nothing about 3
     ],
 )
 def test_from_where_on_a_result_counts(there, here, starts):
@@ -155,32 +156,34 @@ def test_the_best_of_each_come_first_and_the_users_own_before_them():
         [result(7, config(1), loss=curve(0.1, 0.1, 0.05)), result(3, config(2), loss=curve(0.2))], "one"
     )
     two = source([result(1, config(3), loss=curve(0.3)), result(2, config(1), loss=curve(0.3))], "two")
-    study = warmed(
-        replace(STUDY, enqueued=(config(8), config(3))),
+    study = warmed(  # the second one's own second is the first one's first
+        replace(STUDY, enqueued=(config(8),)),
         replace(one, first=(7, 3)),
         replace(two, first=(1, 2)),
         best_first=2,
     )
     issued = first_trials(study)
-    assert [i.parameters["layers"] for i in issued[:4]] == [
-        8,
-        3,
-        1,
-        2,
-    ]  # 3 and the second 1 were there already
+    assert [i.parameters["layers"] for i in issued[:4]] == [8, 1, 3, 2]
     assert [i.origin for i in issued] == [
         "enqueued",
-        "enqueued",
+        "warm_start",
         "warm_start",
         "warm_start",
         "sobol",
         "sobol",
     ]
     told = "warm start: the best of one (memory://one), trial 7 there: loss 0.05 at epoch 9; "
-    assert issued[2].reason.startswith(told)
+    assert issued[1].reason.startswith(told)
     assert issued[3].reason.startswith(
         "warm start: number 2 of one (memory://one), trial 3 there: loss 0.2 at epoch 1"
     )
+
+
+def test_what_a_user_enqueued_is_not_tried_again():
+    one = source([result(7, config(1), loss=curve(0.1)), result(3, config(2), loss=curve(0.2))], first=(7, 3))
+    issued = first_trials(warmed(replace(STUDY, enqueued=(config(1),)), one), 3)
+    assert [(i.parameters["layers"], i.origin) for i in issued[:2]] == [(1, "enqueued"), (2, "warm_start")]
+    assert issued[2].origin == "sobol"
 
 
 def test_what_is_stored_and_not_of_the_space_is_passed_over():
