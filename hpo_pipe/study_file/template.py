@@ -80,6 +80,11 @@ trials = 100
 # [[enqueue]]                         # tried first; missing parameters are chosen by the searcher
 # lr = 0.01
 # layers = 2
+
+# [warm_start]                        # what other studies found; they are read once, when this one is created
+# studies = ["s3://bucket/studies/last-month"]      # 1 to 5; a plain path is a folder
+# mode = "transfer"                   # or "identical": same data, space and metrics; their results count as this one's
+# best_first = 1                      # how many best configurations of each are tried first
 """
 
 
