@@ -114,3 +114,18 @@ def test_mistakes_are_named(run, arguments, message):
     found = run("simulate", *arguments)
     assert found.exit_code == 2
     assert message in found.stderr
+
+
+@pytest.mark.parametrize("name", ["curve_fitting", "curve_regression"])
+def test_what_foretells_the_ends_of_curves_saves_resource(run, name):
+    """It finds what whole trainings of the same configurations find, or nearly, for much less."""
+    found = run(
+        *("simulate", "--curves", "synthetic:power_law", "--trials", 30, "--seeds", 1, "--workers", 4),
+        *("--algorithm", "none+random", "--algorithm", f"{name}+random", "--output", "json"),
+    )
+    assert found.exit_code == 0, found.stderr
+    answers = json.loads(found.stdout)["algorithms"]
+    whole, cut = (answer["runs"][0] for answer in answers)
+    assert whole["trials"] == cut["trials"] == 30 and whole["units"] == 30 * 81
+    assert cut["units"] < 0.7 * whole["units"]
+    assert answers[1]["at"][3]["mean"] <= answers[0]["at"][3]["mean"] + 0.01

@@ -79,6 +79,23 @@ def test_a_power_law_is_told_from_a_target_on_either_side(rate, noise):
     assert set(found.fitted) == set(FAMILIES) and not found.failed
 
 
+def test_families_are_weighed_by_their_criteria_and_variances_add_up():
+    """sum w (sigma_k^2 + (f_k - f)^2) + the residuals' variance (1 + log(R / n)), w by exp(-BIC / 2)."""
+    rng = np.random.Generator(np.random.PCG64(3))
+    curve = 0.9 - 0.8 * SEEN**-0.6 + 0.05 * rng.random(len(SEEN))
+    fits = [fit(family, SEEN, curve) for family in FAMILIES.values()]
+    weights = np.exp([-0.5 * found.criterion for found in fits])
+    weights /= weights.sum()
+    means, variances = np.array([found.at(TOP) for found in fits]).T
+    mean, residual = weights @ means, weights @ [found.residual for found in fits]
+    variance = weights @ (variances + (means - mean) ** 2) + residual * (1.0 + math.log(TOP / 30))
+    found = predict(SEEN, curve, TOP)
+    assert (found.mean, found.deviation) == pytest.approx((mean, math.sqrt(variance)), rel=1e-9)
+    assert max(weights) < 0.97 and found.exceeds(mean + 1.6449 * found.deviation) == pytest.approx(
+        0.05, abs=1e-4
+    )
+
+
 def test_the_further_ahead_the_less_is_known():
     rng = np.random.Generator(np.random.PCG64(3))
     curve = 0.9 - 0.8 * SEEN**-0.6 + 0.02 * rng.random(len(SEEN))
