@@ -56,7 +56,7 @@ def _lineage_json(state: StudyState, found: Trial) -> dict[str, Json]:
     """Return what a configuration alone does not say of a trial in a study with clones: nothing in others."""
     from hpo_pipe.report.lineage import checkpoint_place, result_checkpoint, schedule_of
 
-    if state.study.keep_checkpoints != "all" or (found.number, found.rung) != state.best():
+    if state.study.keep_checkpoints != "all" or found.study:
         return {}
     checkpoint = result_checkpoint(state.history, found.number, found.rung)
     schedule = schedule_of(state.history, found.number, found.resource)

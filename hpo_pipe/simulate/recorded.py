@@ -3,7 +3,8 @@
 What stands in is a surrogate, and says so: a configuration that was not recorded is answered by the nearest recorded
 one in the unit cube. A trial that was stopped early has a short curve. From where it ended it goes on as the nearest
 trial that got further did, shifted to where it ended, and it keeps its rank among those that got further: it neither
-overtakes those that were ahead of it nor is overtaken. Where no trial got, curves stay where they were.
+overtakes those that were ahead of it nor is overtaken. Where no trial got, curves stay where they were. Clones are
+left out: what they report goes back to other configurations as well.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ class RecordedCurves:
         self._losses = _laid_out(trials, self._grid)
         self._best = float(np.nanmin(self._losses))
         self._first = levels[0]
+        self.left_out = 0
+        """Trials of the record that are not among these: clones."""
         self.longest = max(trial.reached for trial in trials)
         self._extend()
         measured = [t.unit_s for t in trials if t.unit_s]
@@ -122,6 +125,8 @@ class RecordedCurves:
                 f"{short} trials were stopped before {self.longest}: they go on as their nearest neighbours that got "
                 "further did, and keep their ranks"
             )
+        if self.left_out:
+            yield f"{self.left_out} clones are left out: their curves go on from other configurations' training"
         if self.longest < top:
             yield f"no trial got beyond {self.longest} of {top}: from there on curves stay where they were"
 
@@ -186,17 +191,20 @@ def recorded_curves(study: OpenStudy, *, full: bool = False) -> RecordedCurves:
     state = study.look()
     history, definition = state.history, state.study
     space = Space.from_json(definition.space, constraints=definition.constraints)
-    trials = [trial for trial in history.trials if not trial.open or trial.curve(definition.objective.name)]
+    begun = [trial for trial in history.trials if trial.parent is None]
+    trials = [trial for trial in begun if not trial.open or trial.curve(definition.objective.name)]
     curves = _full(study, trials) if full else {t.number: t.curve(definition.objective.name) for t in trials}
     found = [_recorded(history, trial, curves.get(trial.number, ())) for trial in trials]
     resource = definition.resource
-    return RecordedCurves(
+    world = RecordedCurves(
         space,
         [trial for trial in found if trial.points or trial.crashed],
         resource.max if resource else 1,
         resource.rungs if resource else (1,),
         history.loss(1.0),
     )
+    world.left_out = len(history.trials) - len(begun)
+    return world
 
 
 def embedded(space: Space, points: Floats) -> Floats:

@@ -3,7 +3,9 @@
 A discrete-event simulation: between two events nothing happens, so the clock jumps. Every result goes through the very
 :func:`~hpo_pipe.decide.decide` that a coordinator calls, with the same facts; what is simulated is only the training.
 Deciding takes no virtual time, unless a latency is asked for. A promoted trial goes on from its checkpoint; one that is
-stopped frees its worker at once.
+stopped frees its worker at once. A clone goes on, from where its parent's checkpoint ends, along the curve of its own
+configuration: what changing a configuration in mid-training does, no curve of a configuration tells. So population
+based training is shown here as a search, and not what a schedule is worth.
 """
 
 from __future__ import annotations

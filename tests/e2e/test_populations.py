@@ -14,6 +14,8 @@ from hpo_pipe.cli.group import cli
 from hpo_pipe.coordinator.log import read_study
 from hpo_pipe.creation import create, drafted
 from hpo_pipe.report.lineage import checkpoint_place, schedule_of
+from hpo_pipe.simulate.recorded import recorded_curves
+from hpo_pipe.study import open_study
 from storage_schema.chain import read_chain
 from storage_schema.history import History
 from storage_schema.records import CheckpointRef, Issue, LinkKind
@@ -91,6 +93,8 @@ def test_clones_go_on_from_their_parents_checkpoints_though_workers_are_killed(
     assert fenced, "nobody held anything when it was killed"
     prove_lineages(store, history)
     prove_reports(fleet.url, store, history)
+    begun = [dict(trial.parameters) for trial in history.trials if trial.parent is None]
+    assert recorded_curves(open_study(fleet.url)).configurations == begun, "clones have no curve of their own"
     replayed = CliRunner().invoke(cli, ["replay", fleet.url])
     assert (replayed.exit_code, "0 of them otherwise" in replayed.output) == (0, True), replayed.output
 

@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo_pipe.conformance import simulated, toy_objective
+from hpo_pipe.conformance import simulated, toy_objective, toy_study
 from hpo_pipe.replay import replay
 from hpo_pipe.simulate.run import Run
 from hpo_pipe.simulate.world import SimulatedStudy
-from storage_schema.records import Entry, Issue, SettledSpec
+from storage_schema.records import Entry, Issue, Limits, SettledSpec
 from tests.unit.simulate.worlds import ALL, TOP, ToyCurves, study
+
+POPULATIONS = ("pbt", "pb2")
+"""They have no work for more workers than members, and wait for each other's generations."""
 
 
 def settled(run: Run) -> list[SettledSpec]:
@@ -171,9 +174,36 @@ def test_workers_differ_in_speed_where_asked():
 
 
 @pytest.mark.parametrize("workers", [1, 40])
-@pytest.mark.parametrize("scheduler", ALL)
+@pytest.mark.parametrize("scheduler", [name for name in ALL if name not in POPULATIONS])
 def test_workers_are_hardly_ever_idle(scheduler, workers):
     world = SimulatedStudy(
         study(scheduler, trials=None), ToyCurves(), workers, tick_s=1.0, startup_s=1.0, spread=0.2
     )
     assert world.until(units=2 * TOP * max(workers, 10)).idle_share < 0.02
+
+
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_a_clone_goes_on_where_its_parent_was_along_its_own_curve(synchronous):
+    run = SimulatedStudy(population(synchronous), ToyCurves(), 6, spread=0.3).until()
+    clones = [trial for trial in run.history.trials if trial.parent is not None]
+    assert len(clones) >= 4
+    for trial in clones:
+        first = trial.specs[0]
+        whole = ToyCurves().curve(trial.parameters, first.issue.to).values
+        curve = first.settled.curves["loss"]
+        assert [unit for unit, _ in curve] == list(range(first.issue.start + 1, first.issue.to + 1))
+        assert [value for _, value in curve] == whole[first.issue.start :].tolist()
+    assert run.units == run.history.issued_resource <= 8 * TOP
+    assert run.units == 8 * TOP or not synchronous
+
+
+def test_a_population_that_does_not_wait_for_its_slowest_leaves_workers_less_idle():
+    def idle(synchronous):
+        return SimulatedStudy(population(synchronous), ToyCurves(), 8, spread=0.5).until().idle_share
+
+    assert idle(False) < idle(True)
+
+
+def population(synchronous):
+    scheduler = {"name": "pbt", "population_size": 8, "interval": 5, "synchronous": synchronous}
+    return toy_study(scheduler=scheduler, searcher={"name": "random"}, top=TOP, limits=Limits())
