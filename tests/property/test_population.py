@@ -47,6 +47,11 @@ def troubled(parameters, resource):
     return round(toy_objective(parameters, resource), 1)
 
 
+def worsening(parameters, resource):
+    """A loss that rises with training, so that who lags behind looks good."""
+    return toy_objective(parameters, 1) + 0.2 * resource
+
+
 @dataclass
 class Taken:
     """One decision, and the history just before it."""
@@ -110,12 +115,19 @@ seeds = st.integers(0, 2**32)
 kinds = st.sampled_from(["pbt", "pb2"])
 
 
-@given(seeds, st.integers(0, 99), st.integers(1, 12), st.booleans(), st.sampled_from(["pbt", "pbt", "pb2"]))
-@settings(max_examples=25, deadline=None)
-def test_laws_of_a_population(seed, order, workers, synchronous, name):
+@given(
+    seeds,
+    st.integers(0, 99),
+    st.integers(1, 12),
+    st.booleans(),
+    st.sampled_from(["pbt", "pbt", "pb2"]),
+    st.sampled_from([troubled, worsening]),
+)
+@settings(max_examples=40, deadline=None)
+def test_laws_of_a_population(seed, order, workers, synchronous, name, objective):
     study = population(name, seed, synchronous)
     decided = Counter()
-    for step in taken(study, workers=workers, seed=order):
+    for step in taken(study, objective, workers=workers, seed=order):
         history, issue = step.history, step.decision
         if isinstance(issue, StopTrial):
             line = members(history)[history.trials[issue.trial].bracket]

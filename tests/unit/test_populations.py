@@ -233,19 +233,20 @@ def test_the_best_is_the_best_of_all_generations_with_the_schedule_that_led_to_i
 
 
 def test_the_bandit_finds_numbers_that_are_far_from_all_members():
-    """All begin with rates that are far too great; steps of a factor would take many generations to the good ones."""
+    """All begin with rates that are 1.9 to 2.5 orders too great; steps of a factor take many generations."""
     far = tuple({"lr": 0.1 * 0.9**k} for k in range(8))
 
-    def nearest(name):
+    def usual(name):
         study = replace(
             population(name, population_size=8, interval=1, resample_probability=0.0), enqueued=far
         )
         history, entries = ended(study, lambda p, r: -r / (1 + abs(np.log10(p["lr"]) + 3.5)))
         said = " ".join(d.reason for e in entries for d in e.decisions)
         assert ("a bandit over" in said) == (name == "pb2")
-        return min(abs(np.log10(trial.parameters["lr"]) + 3.5) for trial in history.trials)
+        late = [t for t in history.trials if t.parent is not None and t.specs[0].issue.rung >= 5]
+        return np.median([abs(np.log10(trial.parameters["lr"]) + 3.5) for trial in late])
 
-    assert nearest("pb2") < 0.5 < nearest("pbt")
+    assert usual("pb2") < 1.0 < usual("pbt")
 
 
 def test_what_was_seen_long_ago_says_less():
