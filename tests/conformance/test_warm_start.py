@@ -49,7 +49,7 @@ def warm(searcher: str, mode: str, space: str = "plain", metrics: str = "one") -
 
 
 @pytest.mark.parametrize(
-    "law", [law for name, law in LAWS.items() if name not in OTHERS_HAVE_THIS_SCALE], ids=str
+    "law", [pytest.param(law, id=name) for name, law in LAWS.items() if name not in OTHERS_HAVE_THIS_SCALE]
 )
 @pytest.mark.parametrize("space", SPACES)
 def test_every_law_holds_for_the_ensemble_of_studies(law, space):
