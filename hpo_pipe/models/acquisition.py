@@ -59,6 +59,23 @@ def log_ei(mean: Floats, deviation: Floats, target: float) -> Floats:
     return log_h((target - mean) / deviation) + np.log(deviation)
 
 
+def log_augmented_ei(mean: Floats, deviation: Floats, target: float, noise: float) -> Floats:
+    """Return the logarithm of the augmented expected improvement, shape (m,).
+
+    Expected improvement times ``1 - sqrt(noise / (deviation^2 + noise))`` (Huang et al. 2006, "Global optimization of
+    stochastic black-box systems via sequential kriging meta-models", equation 9): a place that is known as well as
+    one more noisy value could tell is worth nothing, however good it is.
+
+    Args:
+        mean: of the function, shape (m,).
+        deviation: of the function, without noise, shape (m,).
+        target: what is to be improved on.
+        noise: variance of a value about the function, positive.
+    """
+    known = np.sqrt(noise / (np.square(deviation) + noise))
+    return log_ei(mean, deviation, target) + np.log(np.maximum(1.0 - known, 1e-12))
+
+
 def best_first(scores: Floats) -> NDArray[np.intp]:
     """Return the places of scores, greatest first.
 

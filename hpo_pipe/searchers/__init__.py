@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hpo_pipe.registry import find, named, options_of
+from hpo_pipe.searchers.auto import AutoSearcher
 from hpo_pipe.searchers.cma_es import CmaEsSearcher
 from hpo_pipe.searchers.differential_evolution import DifferentialEvolutionSearcher
 from hpo_pipe.searchers.evolution import EvolutionSearcher
@@ -25,6 +26,7 @@ from hpo_pipe.view import Searcher
 from storage_schema.records import Study
 
 SEARCHERS: dict[str, type[Any]] = {
+    "auto": AutoSearcher,
     "random": RandomSearcher,
     "grid": GridSearcher,
     "sobol": SobolSearcher,

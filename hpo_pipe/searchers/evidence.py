@@ -15,6 +15,10 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 MAX_PENDING = 200
+LEAST = 3
+"""Values that any model needs."""
+MOST_NEEDED = 24
+"""Values that are enough in any number of dimensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,16 @@ def highest_rung(found: Snapshot, least: int) -> int | None:
     """Return the highest rung with `least` finite losses."""
     rungs = range(found.rungs.shape[1])
     return next((rung for rung in reversed(rungs) if values_at(found, rung) >= least), None)
+
+
+def telling_rung(found: Snapshot) -> int | None:
+    """Return the highest rung that a model of the space can be made of; None if there is none yet.
+
+    With several rungs it has 2 (d + 1) finite losses, at most :data:`MOST_NEEDED`: below that a model knows less than
+    the many results of the rung below it, and the first survivors are copied. Full trainings are dear: three will do.
+    """
+    least = min(2 * (found.unit.shape[1] + 1), MOST_NEEDED) if found.rungs.shape[1] > 1 else LEAST
+    return highest_rung(found, least)
 
 
 def _beside(others: Measured, own: Measured, parents: Snapshot) -> Measured:

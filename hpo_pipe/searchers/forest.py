@@ -17,9 +17,9 @@ from hpo_pipe.models.random_forest import RandomForest
 from hpo_pipe.models.recent import Recent
 from hpo_pipe.models.schedule import last_refit
 from hpo_pipe.options import option
-from hpo_pipe.results import snapshot
+from hpo_pipe.results import Snapshot, snapshot
 from hpo_pipe.searchers.candidates import Candidates, Start, dimensions_of, searched, suggested
-from hpo_pipe.searchers.evidence import at_rung, highest_rung, level_name
+from hpo_pipe.searchers.evidence import at_rung, highest_rung, level_name, telling_rung
 from hpo_pipe.searchers.gp import thinned
 from hpo_pipe.space import Space
 from hpo_pipe.transfer.rows import counted
@@ -40,8 +40,8 @@ class ForestSearcher:
 
         initial: int | None = option(None, low=1, high=10_000)
         """Trials before the model, from a Sobol sequence."""
-        min_trials: int = option(4, low=2, high=10_000)
-        """Results that a rung must have."""
+        min_trials: int | None = option(None, low=2, high=10_000)
+        """Results that a rung must have; 2 (d + 1) in d dimensions, at most 24, and 3 where there is one rung."""
         random_share: float = option(0.1, low=0.0, high=1.0)
         """Share of configurations that are drawn at random."""
 
@@ -55,17 +55,19 @@ class ForestSearcher:
         return suggested(view, number, "forest", self._start, lambda: candidates(view, number, least))
 
 
-def candidates(view: View, number: int, least: int = 4, *, origin: str = "forest") -> Candidates | None:
+def candidates(
+    view: View, number: int, least: int | None = None, *, origin: str = "forest"
+) -> Candidates | None:
     """Return what a forest over the highest rung with `least` results proposes; None without such a rung.
 
     The forest is grown on what was known at the last scheduled trial, as SMAC grows its own every few suggestions.
     """
     grown = last_refit(number)
     found = snapshot(view, grown)
-    rung = highest_rung(found, least)
+    rung = _rung(found, least)
     if rung is None:
         grown, found = number, snapshot(view, number)
-        rung = highest_rung(found, least)
+        rung = _rung(found, least)
     if rung is None:
         return None
     data = at_rung(found, rung)
@@ -93,3 +95,7 @@ def candidates(view: View, number: int, least: int = 4, *, origin: str = "forest
         )
 
     return Candidates(rows, scores, reason)
+
+
+def _rung(found: Snapshot, least: int | None) -> int | None:
+    return telling_rung(found) if least is None else highest_rung(found, least)

@@ -1,9 +1,9 @@
 """Bayesian optimisation with a Gaussian process over the results of one rung.
 
 With rungs, this is MOBSTER's model with independent rungs (Tiao et al. 2020, arXiv:2003.10865): the highest rung with
-three values decides. Without, it is the classic search of full trainings. Values are warped and standardised,
+enough values decides. Without, it is the classic search of full trainings. Values are warped and standardised,
 length-scales are fitted by maximum a posteriori now and then, trials that train now are believed to end at their
-posterior mean, and the configuration of the greatest expected improvement is tried next.
+posterior mean, and the configuration of the greatest augmented expected improvement is tried next.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hpo_pipe.models.acquisition import PARENTS, log_ei
+from hpo_pipe.models.acquisition import PARENTS, log_augmented_ei
 from hpo_pipe.models.distances import Distances
 from hpo_pipe.models.gaussian_process import GaussianProcess, Hyperparameters
 from hpo_pipe.models.map_fit import MAX_CELLS, Priors, fit
@@ -24,15 +24,13 @@ from hpo_pipe.models.warping import WARPINGS, warped
 from hpo_pipe.options import option
 from hpo_pipe.results import snapshot
 from hpo_pipe.searchers.candidates import Candidates, Start, dimensions_of, searched, suggested
-from hpo_pipe.searchers.evidence import Measured, at_rung, highest_rung, level_name, open_rows
+from hpo_pipe.searchers.evidence import Measured, at_rung, level_name, open_rows, telling_rung
 from hpo_pipe.space import Space
 from hpo_pipe.transfer.rows import counted
 from hpo_pipe.view import Suggestion, View
 
 Floats = NDArray[np.float64]
 
-ENOUGH = 3
-"""Values that a rung must have."""
 CAP, FIT_CAP = 600, 200
 """Rows of a model, and of a fit of its hyper-parameters."""
 _FITS: Recent[Hyperparameters] = Recent(32)
@@ -67,23 +65,26 @@ class GpSearcher:
 def candidates(
     view: View, number: int, *, warping: str = "winsorize", origin: str = "gp"
 ) -> Candidates | None:
-    """Return what a Gaussian process over the highest rung with three values proposes for trial `number`."""
+    """Return what a Gaussian process over the highest rung with enough values proposes; None without such a rung."""
     now = snapshot(view, number)
-    rung = highest_rung(now, ENOUGH)
+    rung = telling_rung(now)
     if rung is None:
         return None
     data = at_rung(now, rung)
     then = snapshot(view, last_refit(number))
-    fitted_at = highest_rung(then, ENOUGH)
+    fitted_at = telling_rung(then)
     hyperparameters = fitted(view, at_rung(then, fitted_at) if fitted_at is not None else data, warping)
     kept, values = thinned(data, warping)
     model = process(view, kept, values, hyperparameters)
     believing = model.believing(open_rows(view, number, data.trials))
     target = believing.least
     best = kept.rows[np.argsort(model.fitted, kind="stable")[:PARENTS]]
-    rows, scores = searched(
-        view, number, origin, best, lambda u: log_ei(*believing.posterior(u), target), data.values
-    )
+    noise = hyperparameters.noise
+
+    def score(rows: Floats) -> Floats:
+        return log_augmented_ei(*believing.posterior(rows), target, noise)
+
+    rows, scores = searched(view, number, origin, best, score, data.values)
     where = level_name(view, rung)
 
     def reason(score: float) -> str:

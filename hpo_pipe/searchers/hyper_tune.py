@@ -22,7 +22,15 @@ from hpo_pipe.options import option
 from hpo_pipe.results import Snapshot, snapshot
 from hpo_pipe.searchers import gp
 from hpo_pipe.searchers.candidates import Candidates, Start, searched, suggested
-from hpo_pipe.searchers.evidence import Measured, at_rung, highest_rung, level_name, open_rows, values_at
+from hpo_pipe.searchers.evidence import (
+    LEAST,
+    Measured,
+    at_rung,
+    highest_rung,
+    level_name,
+    open_rows,
+    values_at,
+)
 from hpo_pipe.space import Space
 from hpo_pipe.view import Suggestion, View
 
@@ -110,13 +118,13 @@ def ensemble(view: View, number: int, warping: str = "log") -> Ensemble | None:
     """Return the rungs that trial `number` is chosen by; None while none has three values."""
     then = last_refit(number)
     found = snapshot(view, then)
-    if highest_rung(found, gp.ENOUGH) is None:
+    if highest_rung(found, LEAST) is None:
         then, found = number, snapshot(view, number)
-    first = highest_rung(found, gp.ENOUGH)
+    first = highest_rung(found, LEAST)
     if first is None:
         return None
     reference = highest_rung(found, ENOUGH)
-    rungs = [r for r in range(found.rungs.shape[1]) if values_at(found, r) >= gp.ENOUGH]
+    rungs = [r for r in range(found.rungs.shape[1]) if values_at(found, r) >= LEAST]
     rungs = [r for r in rungs if reference is not None and r <= reference] or rungs[:1]
     fits = {rung: gp.fitted(view, at_rung(found, rung), warping, FIT_CAP) for rung in rungs}
     weights = _weights(view, found, rungs, fits, warping, then)

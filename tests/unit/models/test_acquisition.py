@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hpo_pipe.models.acquisition import best_first, log_ei, log_h, perturbed, search
+from hpo_pipe.models.acquisition import best_first, log_augmented_ei, log_ei, log_h, perturbed, search
 
 
 def rng(seed=0):
@@ -47,6 +47,15 @@ def test_expected_improvement_is_that_of_samples():
     draws = mean + sd * rng().standard_normal(400_000)
     assert math.exp(log_ei(np.array([mean]), np.array([sd]), target)[0]) == pytest.approx(
         np.maximum(target - draws, 0).mean(), rel=0.02
+    )
+
+
+def test_augmented_improvement_is_worth_nothing_where_one_more_value_would_not_tell_more():
+    mean, target, noise = np.zeros(3), 1.0, 0.04
+    deviations = np.array([1e-9, 0.2, 100.0])
+    found = np.exp(log_augmented_ei(mean, deviations, target, noise) - log_ei(mean, deviations, target))
+    assert found == pytest.approx(
+        [0.0, 1.0 - 1.0 / math.sqrt(2.0), 1.0 - 0.2 / math.sqrt(100.0**2 + 0.04)], abs=1e-9
     )
 
 
