@@ -40,22 +40,27 @@ def shares(sampled: Sequence[Floats], observed: Floats) -> Floats:
     return found
 
 
-def brackets(weights: Floats, resources: Sequence[int], default: Sequence[float]) -> Floats:
+def brackets(
+    rungs: Sequence[int], weights: Sequence[float], resources: Sequence[int], default: Sequence[float]
+) -> tuple[float, ...]:
     """Return the probability of each bracket s, which starts at rung s: weight by resource (Hyper-Tune, 4.2).
 
-    Rungs above the reference one keep the mass that `default` gives them.
+    The brackets of rungs without a model keep the mass that `default` gives them. So do all where the rungs that a
+    trial may start at count for nothing.
 
     Args:
-        weights: of the rungs up to the reference one, shape (k,).
+        rungs: those that have a model, rising.
+        weights: of each of them.
         resources: of all rungs.
         default: probabilities of all brackets without any evidence, as many as there may be brackets.
     """
-    found = np.array(default, dtype=np.float64)
-    known = min(len(weights), len(found))
-    raw = np.asarray(weights[:known]) / np.array(resources[:known], dtype=np.float64)
-    mass = found[:known].sum()
-    found[:known] = raw / raw.sum() * mass if raw.sum() > 0.0 else found[:known]
-    return found
+    found = list(default)
+    raw = {s: w / resources[s] for s, w in zip(rungs, weights, strict=True) if s < len(found)}
+    whole, mass = sum(raw.values()), sum(found[s] for s in raw)
+    if whole > 0.0:
+        for bracket, value in raw.items():
+            found[bracket] = mass * (value / whole)
+    return tuple(found)
 
 
 def draws(mean: Floats, covariance: Floats, rng: np.random.Generator, count: int = SAMPLES) -> Floats:

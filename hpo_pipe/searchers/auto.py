@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from hpo_pipe.options import option
 from hpo_pipe.results import snapshot
+from hpo_pipe.rung_models.evidence import MOST_NEEDED, values_at
 from hpo_pipe.searchers import forest, gp, kde, rgpe
 from hpo_pipe.searchers.candidates import Candidates, Start, suggested
-from hpo_pipe.searchers.evidence import MOST_NEEDED, values_at
 from hpo_pipe.space import Space
 from hpo_pipe.view import Suggestion, View
 

@@ -19,8 +19,8 @@ from hpo_pipe.models.cma import Distribution, population_size, updated
 from hpo_pipe.models.dimensions import Dimensions
 from hpo_pipe.options import option
 from hpo_pipe.results import snapshot
+from hpo_pipe.rung_models.evidence import furthest
 from hpo_pipe.searchers.candidates import Candidates, Start, dimensions_of, prior_of, suggested
-from hpo_pipe.searchers.evidence import furthest
 from hpo_pipe.space import Space
 from hpo_pipe.view import Suggestion, View
 

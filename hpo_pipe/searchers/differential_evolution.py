@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from hpo_pipe.options import option
 from hpo_pipe.results import Snapshot, snapshot
+from hpo_pipe.rung_models.evidence import at_rung, level_name
 from hpo_pipe.searchers.candidates import Candidates, Start, suggested
-from hpo_pipe.searchers.evidence import at_rung, level_name
 from hpo_pipe.space import Space
 from hpo_pipe.view import Suggestion, View
 

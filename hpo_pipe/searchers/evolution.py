@@ -13,8 +13,8 @@ import numpy as np
 from hpo_pipe.models.acquisition import perturbed
 from hpo_pipe.options import Refused, option
 from hpo_pipe.results import snapshot
+from hpo_pipe.rung_models.evidence import Measured, furthest
 from hpo_pipe.searchers.candidates import Candidates, Start, dimensions_of, suggested
-from hpo_pipe.searchers.evidence import Measured, furthest
 from hpo_pipe.space import Space
 from hpo_pipe.transfer.rows import trial_name
 from hpo_pipe.view import Suggestion, View

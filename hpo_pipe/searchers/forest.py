@@ -18,9 +18,9 @@ from hpo_pipe.models.recent import Recent
 from hpo_pipe.models.schedule import last_refit
 from hpo_pipe.options import option
 from hpo_pipe.results import Snapshot, snapshot
+from hpo_pipe.rung_models.evidence import at_rung, highest_rung, level_name, telling_rung
+from hpo_pipe.rung_models.processes import thinned
 from hpo_pipe.searchers.candidates import Candidates, Start, dimensions_of, searched, suggested
-from hpo_pipe.searchers.evidence import at_rung, highest_rung, level_name, telling_rung
-from hpo_pipe.searchers.gp import thinned
 from hpo_pipe.space import Space
 from hpo_pipe.transfer.rows import counted
 from hpo_pipe.view import Suggestion, View

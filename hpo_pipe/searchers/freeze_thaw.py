@@ -23,9 +23,9 @@ from hpo_pipe.models.warping import warped_curves
 from hpo_pipe.observations import observations
 from hpo_pipe.options import option
 from hpo_pipe.results import Snapshot, snapshot
+from hpo_pipe.rung_models.evidence import open_rows
+from hpo_pipe.rung_models.processes import distances_of
 from hpo_pipe.searchers.candidates import Candidates, Start, searched, suggested
-from hpo_pipe.searchers.evidence import open_rows
-from hpo_pipe.searchers.gp import distances_of
 from hpo_pipe.space import Space
 from hpo_pipe.view import Suggestion, View
 

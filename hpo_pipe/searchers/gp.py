@@ -15,26 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo_pipe.models.acquisition import PARENTS, log_augmented_ei
-from hpo_pipe.models.distances import Distances
-from hpo_pipe.models.gaussian_process import GaussianProcess, Hyperparameters
-from hpo_pipe.models.map_fit import MAX_CELLS, Priors, fit
-from hpo_pipe.models.recent import Recent
-from hpo_pipe.models.schedule import chosen, last_refit
-from hpo_pipe.models.warping import WARPINGS, warped
+from hpo_pipe.models.schedule import last_refit
+from hpo_pipe.models.warping import WARPINGS
 from hpo_pipe.options import option
 from hpo_pipe.results import snapshot
-from hpo_pipe.searchers.candidates import Candidates, Start, dimensions_of, searched, suggested
-from hpo_pipe.searchers.evidence import Measured, at_rung, level_name, open_rows, telling_rung
+from hpo_pipe.rung_models.evidence import at_rung, level_name, open_rows, telling_rung
+from hpo_pipe.rung_models.processes import fitted, process, thinned
+from hpo_pipe.searchers.candidates import Candidates, Start, searched, suggested
 from hpo_pipe.space import Space
 from hpo_pipe.transfer.rows import counted
 from hpo_pipe.view import Suggestion, View
 
 Floats = NDArray[np.float64]
-
-CAP, FIT_CAP = 600, 200
-"""Rows of a model, and of a fit of its hyper-parameters."""
-_FITS: Recent[Hyperparameters] = Recent(32)
-_MODELS: Recent[GaussianProcess] = Recent(8)
 
 
 class GpSearcher:
@@ -94,44 +86,3 @@ def candidates(
         )
 
     return Candidates(rows, scores, reason)
-
-
-def fitted(view: View, data: Measured, warping: str, cap: int = FIT_CAP) -> Hyperparameters:
-    """Return the hyper-parameters of at most `cap` results, from the same start every time."""
-    d = len(view.space.dimensions)
-    cap = max(16, min(cap, math.isqrt(MAX_CELLS // d)))
-    kept, values = thinned(data, warping, cap)
-    return _FITS.get(
-        lambda: fit(distances_of(view.space), kept.rows, values, Priors.dimension_scaled(d)),
-        kept.rows,
-        values,
-        _kinds(view.space),
-    )
-
-
-def process(view: View, data: Measured, values: Floats, hyperparameters: Hyperparameters) -> GaussianProcess:
-    """Return a Gaussian process over warped results, shape (n,)."""
-    return _MODELS.get(
-        lambda: GaussianProcess(distances_of(view.space), hyperparameters, data.rows, values),
-        data.rows,
-        values,
-        hyperparameters,
-        _kinds(view.space),
-    )
-
-
-def thinned(data: Measured, warping: str, cap: int = CAP) -> tuple[Measured, Floats]:
-    """Return at most `cap` results, the best, the newest and some of the rest, and their warped values."""
-    values = warped(data.losses, warping)
-    places = chosen(data.order, cap)
-    kept = Measured(data.rung, data.trials[places], data.rows[places], data.losses[places])
-    return kept, values[places]
-
-
-def distances_of(space: Space) -> Distances:
-    """Return the distances between configurations of a space."""
-    return Distances(dimensions_of(space).categories)
-
-
-def _kinds(space: Space) -> tuple[bool, ...]:
-    return dimensions_of(space).categories

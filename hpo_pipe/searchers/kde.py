@@ -16,8 +16,8 @@ from hpo_pipe.models.acquisition import best_first
 from hpo_pipe.models.kernel_density import KernelDensity, reference_bandwidths
 from hpo_pipe.options import option
 from hpo_pipe.results import Snapshot, snapshot
+from hpo_pipe.rung_models.evidence import Measured, at_rung, level_name, open_rows
 from hpo_pipe.searchers.candidates import FINE, Candidates, Start, dimensions_of, prior_of, suggested
-from hpo_pipe.searchers.evidence import Measured, at_rung, level_name, open_rows
 from hpo_pipe.space import Space
 from hpo_pipe.transfer.rows import counted
 from hpo_pipe.view import Suggestion, View

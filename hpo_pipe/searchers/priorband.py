@@ -16,8 +16,8 @@ from hpo_pipe.models.dimensions import Dimensions
 from hpo_pipe.models.truncated_normal import draw, log_density
 from hpo_pipe.observations import observations
 from hpo_pipe.results import Snapshot, snapshot
+from hpo_pipe.rung_models.evidence import at_rung, furthest
 from hpo_pipe.searchers.candidates import dimensions_of
-from hpo_pipe.searchers.evidence import at_rung, furthest
 from hpo_pipe.searchers.fresh import fresh
 from hpo_pipe.space import Space
 from hpo_pipe.transfer.rows import trial_name

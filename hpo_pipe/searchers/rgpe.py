@@ -9,7 +9,6 @@ studies, or where their results count as this one's own, this is ``gp``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +20,12 @@ from hpo_pipe.models.ranking_ensemble import source_shares
 from hpo_pipe.models.recent import Recent
 from hpo_pipe.models.rung_ensemble import combined, draws, held_out_draws
 from hpo_pipe.models.schedule import last_refit
-from hpo_pipe.models.warping import WARPINGS
-from hpo_pipe.options import option
 from hpo_pipe.results import Snapshot, snapshot
+from hpo_pipe.rung_models import processes
+from hpo_pipe.rung_models.evidence import Measured, at_rung, highest_rung, level_name, open_rows
 from hpo_pipe.scalarised import Scale, scalarised, weights_of
 from hpo_pipe.searchers import gp
 from hpo_pipe.searchers.candidates import Candidates, Start, searched, suggested
-from hpo_pipe.searchers.evidence import Measured, at_rung, highest_rung, level_name, open_rows
 from hpo_pipe.space import Space
 from hpo_pipe.transfer.rows import SourceRows, borrowed
 from hpo_pipe.view import Suggestion, View
@@ -53,18 +51,10 @@ _WEIGHTS: Recent[tuple[float, ...]] = Recent(32)
 class RgpeSearcher:
     """Registered as ``rgpe``."""
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Options:
-        """How results become values, and what comes beside the model."""
+    Options = gp.GpSearcher.Options
+    """With other studies fewer trials come before the model by default: their best are among them."""
 
-        warping: str = option("winsorize", allowed=WARPINGS)
-        """``winsorize``, ``log``, ``yeo-johnson`` or ``none``."""
-        initial: int | None = option(None, low=1, high=10_000)
-        """Trials before the model, from a Sobol sequence; fewer with other studies, whose best come among them."""
-        random_share: float = option(0.1, low=0.0, high=1.0)
-        """Share of configurations that are drawn at random."""
-
-    def __init__(self, options: Options, space: Space) -> None:
+    def __init__(self, options: gp.GpSearcher.Options, space: Space) -> None:
         self._options = options
         self._space = space
 
@@ -150,14 +140,14 @@ def weights_at(view: View, number: int, sources: list[SourceRows], warping: str)
         rung = highest_rung(found, ENOUGH)
     if rung is None:
         return (*(1.0 / len(sources) for _ in sources), 0.0)
-    judged, truth = gp.thinned(at_rung(found, rung), warping, JUDGED)
-    fitted = gp.fitted(view, at_rung(found, rung), warping)
+    judged, truth = processes.thinned(at_rung(found, rung), warping, JUDGED)
+    fitted = processes.fitted(view, at_rung(found, rung), warping)
     models = [source_model(view, then, rows, warping) for rows in sources]
 
     def make() -> tuple[float, ...]:
         rng = view.rng("rgpe-weights", then)
         sampled = [draws(*model.joint(judged.rows), rng) for model in models]
-        own = held_out_draws(gp.distances_of(view.space), fitted, judged.rows, truth, rng)
+        own = held_out_draws(processes.distances_of(view.space), fitted, judged.rows, truth, rng)
         return tuple(float(f"{weight:.6g}") for weight in source_shares(sampled, own, truth))
 
     content = [array for model in models for array in (model.rows, model.fitted)]
@@ -168,9 +158,9 @@ def source_model(view: View, number: int, rows: SourceRows, warping: str) -> Gau
     """Return the Gaussian process of another study, with the objectives' weights of trial `number`."""
     data = source_data(view, number, rows)
     d = len(view.space.dimensions)
-    kept, values = gp.thinned(data, warping, CAP)
-    few, shown = gp.thinned(data, warping, FIT_CAP)
-    distances = gp.distances_of(view.space)
+    kept, values = processes.thinned(data, warping, CAP)
+    few, shown = processes.thinned(data, warping, FIT_CAP)
+    distances = processes.distances_of(view.space)
 
     def make() -> GaussianProcess:
         found = fit(distances, few.rows, shown, Priors.dimension_scaled(d))
@@ -205,6 +195,6 @@ def _own_model(
     data = at_rung(now, rung)
     then = snapshot(view, last_refit(number))
     fitted_at = highest_rung(then, ENOUGH)
-    fitted = gp.fitted(view, at_rung(then, fitted_at) if fitted_at is not None else data, warping)
-    kept, values = gp.thinned(data, warping)
-    return gp.process(view, kept, values, fitted), data
+    fitted = processes.fitted(view, at_rung(then, fitted_at) if fitted_at is not None else data, warping)
+    kept, values = processes.thinned(data, warping)
+    return processes.process(view, kept, values, fitted), data

@@ -15,8 +15,8 @@ from hpo_pipe.models.acquisition import best_first
 from hpo_pipe.models.kernel_density import KernelDensity, neighbour_bandwidths, old_ones_less
 from hpo_pipe.options import option
 from hpo_pipe.results import snapshot
+from hpo_pipe.rung_models.evidence import furthest, open_rows
 from hpo_pipe.searchers.candidates import FINE, Candidates, Start, dimensions_of, prior_of, suggested
-from hpo_pipe.searchers.evidence import furthest, open_rows
 from hpo_pipe.space import Space
 from hpo_pipe.view import Suggestion, View
 

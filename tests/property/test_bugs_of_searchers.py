@@ -14,10 +14,10 @@ from hpo_pipe.models.pareto import Fronts
 from hpo_pipe.models.rung_ensemble import shares
 from hpo_pipe.parameters import IntParameter
 from hpo_pipe.results import snapshot
+from hpo_pipe.rung_models.evidence import at_rung
 from hpo_pipe.schedulers import SCHEDULERS
 from hpo_pipe.schedulers.asha import AshaScheduler
 from hpo_pipe.searchers import kde, priorband
-from hpo_pipe.searchers.evidence import at_rung
 from storage_schema.records import Issue, Limits
 from tests.property.test_bugs_of_schedulers import refused
 from tests.unit.searchers.worlds import Search, uniform

@@ -71,7 +71,26 @@ def test_the_ensemble_is_the_weighted_sum():
 
 
 def test_brackets_follow_weight_by_resource():
-    found = brackets(np.array([0.2, 0.8]), (1, 3, 9), (0.6, 0.3, 0.1))
-    assert found.sum() == pytest.approx(1.0)
-    assert found[2] == pytest.approx(0.1)  # no evidence: as before
+    found = brackets((0, 1), (0.2, 0.8), (1, 3, 9), (0.6, 0.3, 0.1))
+    assert sum(found) == pytest.approx(1.0)
+    assert found[2] == 0.1  # no evidence: as before
     assert found[1] / found[0] == pytest.approx((0.8 / 3) / 0.2)
+
+
+def test_rungs_that_agree_make_brackets_by_resource_alone():
+    exact = np.tile(rng().random(10), (50, 1))
+    weights = shares([exact, exact, exact], exact[0]).tolist()
+    assert brackets((0, 1, 2), weights, (1, 3, 9), (0.5, 0.3, 0.2)) == pytest.approx([9 / 13, 3 / 13, 1 / 13])
+
+
+@pytest.mark.parametrize(
+    ("rungs", "weights"),
+    [((), ()), ((0,), (1.0,)), ((2,), (1.0,)), ((1, 3), (0.0, 1.0))],
+    ids=["no model", "the first rung alone", "one in between", "none that a trial may start at"],
+)
+def test_what_is_no_evidence_changes_no_bracket(rungs, weights):
+    assert brackets(rungs, weights, (1, 3, 9, 27), (0.6, 0.3, 0.1)) == (0.6, 0.3, 0.1)
+
+
+def test_a_rung_without_a_model_keeps_its_share():
+    assert brackets((0, 2), (0.5, 0.5), (1, 3, 9), (0.6, 0.2, 0.2)) == pytest.approx([0.72, 0.2, 0.08])

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest, kstest
 
 from hpo_pipe.results import snapshot
-from hpo_pipe.searchers.evidence import furthest
+from hpo_pipe.rung_models.evidence import furthest
 from tests.unit.searchers.worlds import SQUARE, Search, best_of, uniform
 
 

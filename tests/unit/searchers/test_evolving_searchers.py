@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hpo_pipe.conformance import simulated, toy_study
 from hpo_pipe.following import following
 from hpo_pipe.results import snapshot
+from hpo_pipe.rung_models.evidence import furthest
 from hpo_pipe.searchers import priorband
 from hpo_pipe.searchers.candidates import dimensions_of
 from hpo_pipe.searchers.cma_es import Generations
 from hpo_pipe.searchers.differential_evolution import challenger, population
-from hpo_pipe.searchers.evidence import furthest
 from hpo_pipe.searchers.evolution import tournament
 from storage_schema.records import Limits, StopTrial
 from tests.unit.searchers.worlds import SQUARE, Search, best_of, fold, uniform

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hpo_pipe.conformance import simulated, toy_study
 from hpo_pipe.models.schedule import last_refit
 from hpo_pipe.results import snapshot
-from hpo_pipe.searchers import forest, freeze_thaw, gp, hyper_tune
-from hpo_pipe.searchers.evidence import MAX_PENDING, open_rows
+from hpo_pipe.rung_models import processes, weights
+from hpo_pipe.rung_models.evidence import MAX_PENDING, open_rows
+from hpo_pipe.searchers import forest, freeze_thaw
 from hpo_pipe.view import View
 from storage_schema.history import History
 from storage_schema.records import Limits
@@ -161,9 +162,9 @@ def test_a_coordinator_that_starts_in_the_middle_decides_the_same(name):
     for count, moment in enumerate(simulated(study)):
         if count % 9 == 8:
             warm = moment.entry.decisions
-            for kept in (gp._FITS, gp._MODELS, freeze_thaw._FITS, freeze_thaw._MODELS):
+            for kept in (processes._FITS, processes._MODELS, freeze_thaw._FITS, freeze_thaw._MODELS):
                 kept._kept.clear()
-            hyper_tune._WEIGHTS._kept.clear()
+            weights._WEIGHTS._kept.clear()
             forest._FORESTS._kept.clear()
             from hpo_pipe.decide import decide
 
@@ -173,10 +174,10 @@ def test_a_coordinator_that_starts_in_the_middle_decides_the_same(name):
 def test_hyper_parameters_wait_for_their_time(monkeypatch):
     fits = []
     monkeypatch.setattr(
-        gp, "fit", lambda *a, **k: fits.append(1) or freeze_thaw.Hyperparameters((0.5, 0.5), 1.0, 0.01)
+        processes, "fit", lambda *a, **k: fits.append(1) or freeze_thaw.Hyperparameters((0.5, 0.5), 1.0, 0.01)
     )
     search = Search("gp", initial=1, random_share=0.0)
-    gp._FITS._kept.clear()
+    processes._FITS._kept.clear()
     told(search, 140)
     for _ in range(16):
         parameters = search.suggest().parameters

@@ -11,7 +11,7 @@ from hpo_pipe.conformance import simulated, toy_study
 from hpo_pipe.decide import decide
 from hpo_pipe.ranking import best_trial
 from hpo_pipe.results import snapshot
-from hpo_pipe.searchers.evidence import at_rung, furthest, highest_rung
+from hpo_pipe.rung_models.evidence import at_rung, furthest, highest_rung
 from hpo_pipe.space import Space
 from hpo_pipe.toy_world import METRICS, SPACE
 from hpo_pipe.transfer.choice import best_first, kept, thinned, to_try

@@ -1,4 +1,4 @@
-"""Which results a searcher's model is made of."""
+"""Which results a model is made of."""
 
 from __future__ import annotations
 
