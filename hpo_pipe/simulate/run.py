@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,7 +53,7 @@ class Run:
     def full_trainings(self) -> int:
         """How many trials were measured at the greatest resource."""
         top = self.history.rungs[-1]
-        return sum(np.isfinite(loss) for loss, _ in top.ranking)
+        return sum(math.isfinite(loss) for loss, _ in top.ranking)
 
     def incumbent(self) -> tuple[Floats, Floats]:
         """Return the finishing time of every unit, rising, and the best loss until then; both shape (units,)."""
