@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hpo_pipe.options import Refused, option
 from hpo_pipe.ranking import ranked, rung_figures
 from hpo_pipe.rungs import bracket_of, bracket_shares
+from hpo_pipe.schedulers.grace import NONE_SKIPPED, Skipped, skipped
 from hpo_pipe.view import Move, Promote, Sample, View
 
 _SHARE = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
@@ -29,10 +30,13 @@ class AshaScheduler:
         eta: int = option(3, low=2, high=1000)
         brackets: int = option(1, low=1, high=64)
         """Bracket s starts its trials at rung s. All brackets share one table of rungs."""
+        adaptive_grace: bool = option(False)
+        """Whether new trials skip a first rung whose ranking says nothing about the next one's."""
 
     def __init__(self, options: Options) -> None:
         self._eta = options.eta
         self._brackets = options.brackets
+        self._adaptive = options.adaptive_grace
 
     @staticmethod
     def check(options: Options, rungs: tuple[int, ...]) -> None:
@@ -46,7 +50,7 @@ class AshaScheduler:
 
     def next_promotion(self, view: View) -> Move | None:
         """Return the best waiting trial of the highest rung where it is in the top share: O(rungs · log n)."""
-        for place in range(len(view.history.rungs) - 2, -1, -1):
+        for place in range(len(view.history.rungs) - 2, self._skipped(view).count - 1, -1):
             if not view.history.rungs[place].waiting:
                 continue
             rung = ranked(view, place)
@@ -70,20 +74,35 @@ class AshaScheduler:
             f"{'is' if kept == 1 else 'are'} promoted"
         )
 
+    def _skipped(self, view: View) -> Skipped:
+        return skipped(view) if self._adaptive else NONE_SKIPPED
+
+    def _drawn(self, view: View) -> tuple[int, str]:
+        """Return the bracket of the next trial, and what to say of how it was drawn; what a variant changes."""
+        return drawn_bracket(view, self._brackets), ""
+
     def _sample(self, view: View) -> Sample:
-        bracket = drawn_bracket(view, self._brackets)
+        grace = self._skipped(view)
+        drawn, why = self._drawn(view)
+        bracket = max(drawn, grace.count)
         unit = view.study.resource.name if view.study.resource else "step"
         rung = view.history.rungs[bracket].level
         named = f"bracket {bracket} " if self._brackets > 1 else ""
-        return Sample(
-            bracket=bracket,
-            rung=bracket,
-            reason=f"no waiting trial is good enough to train on; a new one {named}starts with {unit} {rung}",
-        )
+        reason = f"no waiting trial is good enough to train on; a new one {named}starts with {unit} {rung}{why}"
+        if grace.count:
+            low = view.history.rungs[grace.count - 1].level
+            reason += (
+                f", for {unit} {low} ranks as by chance (tau {grace.tau:.2f} over {grace.trials} trials)"
+            )
+        return Sample(bracket=bracket, rung=bracket, reason=reason)
 
 
 def drawn_bracket(view: View, brackets: int) -> int:
     """Return the bracket of the next trial, drawn in Hyperband's proportions; keyed by the trial's number."""
-    shares = bracket_shares(tuple(rung.level for rung in view.history.rungs), brackets)
+    return drawn_of(view, bracket_shares(tuple(rung.level for rung in view.history.rungs), brackets))
+
+
+def drawn_of(view: View, shares: tuple[float, ...]) -> int:
+    """Return the bracket of the next trial, drawn with these probabilities; keyed by the trial's number."""
     u = float(view.rng("bracket", len(view.history.trials)).random())
     return bracket_of(u, shares) if len(shares) > 1 else 0

@@ -1,7 +1,7 @@
 """What is compared: one study under several algorithms.
 
 An algorithm is written ``NAME``, ``NAME(option=value, ...)``, or a scheduler and a searcher with a plus between them:
-``asha``, ``asha(eta=4)``, ``hyperband+kde``, ``asha(eta=4, brackets=2)+gp``. Options are those of ``[algorithm]`` in a
+``bohb``, ``asha(eta=4)``, ``hyperband+kde``, ``asha(eta=4, brackets=2)+gp``. Options are those of ``[algorithm]`` in a
 study file, in TOML's words; ``eta`` and ``min`` are those of ``[resource]``. ``study`` is the study's own algorithm.
 """
 
@@ -18,6 +18,7 @@ from hpo_pipe.options import unknown_names
 from hpo_pipe.registry import registered
 from hpo_pipe.space import Space
 from hpo_pipe.study_file.algorithm import read_algorithm
+from hpo_pipe.study_file.combinations import AUTO, COMBINATIONS
 from hpo_pipe.study_file.space import check_copes
 from hpo_pipe.study_file.tables import ResourceTable
 from storage_schema.codec import Json
@@ -25,6 +26,7 @@ from storage_schema.errors import StudyFileError, UserError, nearest
 from storage_schema.records import Limits, Study
 
 OWN = "study"
+DEFAULTS = {"scheduler": "asha", "searcher": AUTO}
 MAX_TEXT = 500
 _PART = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:\(([^()]*)\))?\s*")
 _RESOURCE = ("eta", "min")
@@ -55,7 +57,11 @@ def contender(base: Study, text: str, limits: Limits | None = None) -> Contender
     if text.strip() == OWN:
         return Contender(OWN, limited)
     chosen, options = _read(text, where)
-    known = {*_RESOURCE, *(name for part in chosen.values() for name in _options(part))}
+    parts = COMBINATIONS[chosen["name"]] if "name" in chosen else chosen
+    known = {
+        *_RESOURCE,
+        *(name for kind, part in (parts or DEFAULTS).items() for name in _options(kind, part)),
+    }
     if lines := unknown_names(options, sorted(known), where, ""):
         raise StudyFileError("\n".join(lines))
     resource = _resource(base, {name: options.pop(name) for name in _RESOURCE if name in options}, where)
@@ -76,16 +82,18 @@ def contender(base: Study, text: str, limits: Limits | None = None) -> Contender
 
 
 def _read(text: str, where: str) -> tuple[dict[str, str], dict[str, Json]]:
-    """Return which scheduler and searcher are named, and the options of both."""
+    """Return which scheduler and searcher are named, or a name for both, and the options."""
     chosen: dict[str, str] = {}
     options: dict[str, Json] = {}
     if len(text) > MAX_TEXT:
         raise UserError(f"--algorithm: {len(text)} characters, more than {MAX_TEXT}")
-    for part in _parts(text):
+    parts = _parts(text)
+    for part in parts:
         found = _PART.fullmatch(part)
         if not found:
             raise UserError(f"{where}: expected NAME, NAME(option=value, ...), or two of them with + between")
-        kind = _kind(found[1], where)
+        together = len(parts) == 1 and found[1] in COMBINATIONS
+        kind = "name" if together else _kind(found[1], where)
         if kind in chosen:
             raise UserError(f"{where}: {chosen[kind]} and {found[1]} are both {kind}s; expected one of each")
         chosen[kind] = found[1]
@@ -110,16 +118,18 @@ def _kind(name: str, where: str) -> str:
     proposing = registered(searchers.GROUP, searchers.SEARCHERS)
     if name in proposing:
         return "searcher"
-    guess = nearest(name, [*known, *proposing, OWN])
+    guess = nearest(name, [*known, *proposing, *COMBINATIONS, OWN])
     raise UserError(
         f"{where}: {name} is not known{guess}; schedulers: {', '.join(known)}; searchers: {', '.join(proposing)}; "
-        f"or {OWN}, for the study's own"
+        f"both together: {', '.join(COMBINATIONS)}; or {OWN}, for the study's own"
     )
 
 
-def _options(name: str) -> set[str]:
-    known: dict[str, type[Any]] = registered(searchers.GROUP, searchers.SEARCHERS) | registered(
-        schedulers.GROUP, schedulers.SCHEDULERS
+def _options(kind: str, name: Json) -> set[str]:
+    known: dict[Json, type[Any]] = dict(
+        registered(schedulers.GROUP, schedulers.SCHEDULERS)
+        if kind == "scheduler"
+        else registered(searchers.GROUP, searchers.SEARCHERS)
     )
     return {f.name for f in fields(known[name].Options)}
 

@@ -1,4 +1,4 @@
-"""``[algorithm]``: a scheduler, a searcher, and the options of both in one table."""
+"""``[algorithm]``: a scheduler, a searcher, and the options of both in one table; or one name for both."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from hpo_pipe import schedulers, searchers
 from hpo_pipe.options import Refused, mistake, read_options, unknown_names
 from hpo_pipe.registry import find, registered
+from hpo_pipe.study_file.combinations import AUTO, COMBINATIONS
 from hpo_pipe.study_file.tables import ResourceTable
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError, nearest
@@ -34,14 +35,19 @@ class Algorithm:
 
 
 def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> Algorithm:
-    """Return the algorithm. By default ASHA with a resource, no early stopping without; Sobol.
+    """Return the algorithm.
+
+    The default is the searcher ``auto`` under ASHA that skips a first rung that says nothing, or without early stopping
+    where there is no resource. A scheduler that is chosen alone is what the field calls by its name: no model, Sobol.
 
     Raises:
         StudyFileError: an unknown name or option, or a scheduler that needs a resource where there is none.
     """
     given = _table(found, where)
+    searcher_name = given.pop("searcher", "sobol" if "scheduler" in given else AUTO)
+    if resource and "scheduler" not in given:
+        given.setdefault("adaptive_grace", True)
     scheduler_name = given.pop("scheduler", "asha" if resource else "none")
-    searcher_name = given.pop("searcher", "sobol")
     scheduler = find(schedulers.GROUP, schedulers.SCHEDULERS, scheduler_name, where, f"{KEY}.scheduler")
     searcher = find(searchers.GROUP, searchers.SEARCHERS, searcher_name, where, f"{KEY}.searcher")
     if resource is None and scheduler.needs_resource:
@@ -50,7 +56,7 @@ def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> A
         )
         raise mistake(where, f"{KEY}.scheduler", scheduler_name, allowed)
     scheduler_names = _names(scheduler) - {"eta"}
-    known = ["scheduler", "searcher", *sorted(scheduler_names | _names(searcher))]
+    known = ["name", "scheduler", "searcher", *sorted(scheduler_names | _names(searcher))]
     if lines := unknown_names(given, known, where, KEY):
         hint = "; eta belongs to [resource]" if "eta" in given else ""
         raise StudyFileError("\n".join(lines) + hint)
@@ -75,18 +81,35 @@ def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> A
 
 
 def _table(found: Json, where: str) -> dict[str, Json]:
-    """Return the table; a bare name is that of a scheduler or a searcher."""
+    """Return the table, without a name for a scheduler and a searcher together, but with what that stands for."""
     if found is None:
         return {}
     if isinstance(found, Mapping):
-        return dict(found)
+        table = dict(found)
+        if "name" not in table:
+            return table
+        name = table.pop("name")
+        if not isinstance(name, str) or name not in COMBINATIONS:
+            guess = nearest(name, COMBINATIONS) if isinstance(name, str) else ""
+            raise mistake(where, f"{KEY}.name", name, f"one of {', '.join(COMBINATIONS)}{guess}")
+        for key in ("scheduler", "searcher"):
+            if key in table:
+                raise mistake(where, f"{KEY}.{key}", table[key], f"nothing, for {name} says it")
+        return {**COMBINATIONS[name], **table}
+    return _bare(found, where)
+
+
+def _bare(name: Json, where: str) -> dict[str, Json]:
+    """Return the table that a bare name stands for: of both together, else of a scheduler or a searcher."""
     known_schedulers = registered(schedulers.GROUP, schedulers.SCHEDULERS)
     known_searchers = registered(searchers.GROUP, searchers.SEARCHERS)
-    known = sorted([*known_schedulers, *known_searchers])
-    if not isinstance(found, str) or found not in known:
-        guess = nearest(found, known) if isinstance(found, str) else ""
-        raise mistake(where, KEY, found, f"a table, or one of {', '.join(known)}{guess}")
-    return {"scheduler" if found in known_schedulers else "searcher": found}
+    if isinstance(name, str) and name in COMBINATIONS:
+        return dict(COMBINATIONS[name])
+    known = sorted({*COMBINATIONS, *known_schedulers, *known_searchers})
+    if not isinstance(name, str) or name not in known:
+        guess = nearest(name, known) if isinstance(name, str) else ""
+        raise mistake(where, KEY, name, f"a table, or one of {', '.join(known)}{guess}")
+    return {"scheduler" if name in known_schedulers else "searcher": name}
 
 
 def _names(algorithm: type[Any]) -> set[str]:

@@ -52,10 +52,10 @@ max = 27
 eta = 3                               # ... and the best third of each level trains on
 
 [algorithm]
-scheduler = "asha"                    # or "none": every trial trains to max
-searcher = "sobol"                    # or "random", "halton", "grid"
-brackets = 1                          # asha: start some trials at higher levels, where low ones mislead
-# shuffle = true                      # grid: in random order
+name = "auto"                         # or "bohb", "hyper_tune", ...; or choose both parts, and their options:
+# scheduler = "asha"                  # who trains how far; "none": every trial trains to max
+# searcher = "gp"                     # who proposes configurations; "random", "sobol", "tpe", "kde", ...
+# brackets = 1                        # asha: start some trials at higher levels, where low ones mislead
 
 [limits]                              # the study ends at the first one that is reached; 100 trials if none is set
 trials = 100

@@ -105,15 +105,11 @@ def _name(raw: Mapping[str, Json], sweep: _Sweep, _: dict[str, Json]) -> dict[st
 
 
 def _algorithm(raw: Mapping[str, Json], sweep: _Sweep, _: dict[str, Json]) -> dict[str, Json]:
-    methods = {"random": "random", "grid": "grid", "bayes": "sobol"}
+    methods = {"random": "random", "grid": "grid", "bayes": "gp"}
     method = raw.get("method")
     if not isinstance(method, str) or method not in methods:
         guess = nearest(method, methods) if isinstance(method, str) else ""
         raise mistake(sweep.where, "method", method, "random or grid or bayes" + guess)
-    if method == "bayes":
-        sweep.notes.append(
-            "method: bayes: this version has no model of the objective; searched with Sobol points"
-        )
     scheduler = "asha" if raw.get("early_terminate") is not None else "none"
     return {"algorithm": {"searcher": methods[method], "scheduler": scheduler}}
 

@@ -7,6 +7,7 @@ import pytest
 from hpo_pipe.schedulers import SCHEDULERS
 from hpo_pipe.searchers import SEARCHERS
 from hpo_pipe.study_file import read_study_file
+from hpo_pipe.study_file.combinations import COMBINATIONS
 from storage_schema.errors import StudyFileError
 
 GOOD = """
@@ -253,14 +254,23 @@ MISTAKES = {
     ("searcher", "[limits]", '[algorithm]\nsearcher = "sobel"\n[limits]'): [
         f"algorithm.searcher is 'sobel', expected {' or '.join(sorted(SEARCHERS))} (did you mean 'sobol'?)"
     ],
-    ("bare algorithm", COMMAND, f'algorithm = "bohb"\n{COMMAND}'): [
-        f"algorithm is 'bohb', expected a table, or one of {', '.join(sorted([*SCHEDULERS, *SEARCHERS]))}"
+    ("bare algorithm", COMMAND, f'algorithm = "bobh"\n{COMMAND}'): [
+        "algorithm is 'bobh', expected a table, or one of "
+        f"{', '.join(sorted({*COMBINATIONS, *SCHEDULERS, *SEARCHERS}))} (did you mean 'bohb'?)"
+    ],
+    ("name of both", "[limits]", '[algorithm]\nname = "mobsta"\n[limits]'): [
+        f"algorithm.name is 'mobsta', expected one of {', '.join(COMBINATIONS)} (did you mean 'mobster'?)"
+    ],
+    ("name and part", "[limits]", '[algorithm]\nname = "auto"\nsearcher = "gp"\n[limits]'): [
+        "algorithm.searcher is 'gp', expected nothing, for auto says it"
     ],
     ("another searcher's option", "[limits]", "[algorithm]\nshuffle = true\n[limits]"): [
-        "algorithm.shuffle is not known (did you mean 'scheduler'?), allowed: scheduler, searcher, brackets"
+        "algorithm.shuffle is not known (did you mean 'scheduler'?), allowed: name, scheduler, searcher, "
+        "adaptive_grace, brackets, initial, random_share"
     ],
     ("eta's place", "[limits]", "[algorithm]\neta = 4\n[limits]"): [
-        "algorithm.eta is not known, allowed: scheduler, searcher, brackets; eta belongs to [resource]"
+        "algorithm.eta is not known, allowed: name, scheduler, searcher, adaptive_grace, brackets, initial, "
+        "random_share; eta belongs to [resource]"
     ],
     ("brackets", "[limits]", "[algorithm]\nbrackets = 5\n[limits]"): [
         "algorithm.brackets is 5, expected at most 4, the number of rungs"

@@ -10,6 +10,7 @@ from hpo_pipe.options import read_options
 from hpo_pipe.schedulers.full_training import FullTraining
 from hpo_pipe.searchers.grid import GridSearcher
 from hpo_pipe.study_file import default_timing, read_study_file, read_study_mapping, study_template
+from hpo_pipe.study_file.combinations import COMBINATIONS
 from hpo_pipe.study_file.tables import LimitsTable
 from hpo_pipe.view import View
 from storage_schema.errors import StudyFileError, UserError
@@ -31,14 +32,16 @@ def test_defaults_without_a_resource():
     draft = read_study_mapping(MINIMAL, "my Study.toml")
     assert draft.name == "my-study"
     assert draft.program.command == ("python", "train.py", "--lr", "{lr}", "--name=a b")
-    assert (draft.scheduler, draft.searcher, draft.resource) == ({"name": "none"}, {"name": "sobol"}, None)
+    assert (draft.scheduler, draft.resource) == ({"name": "none"}, None)
+    assert draft.searcher == {"name": "auto", "initial": None, "random_share": 0.2}
     assert draft.limits == Limits(trials=100)
     assert draft.notes == ("no limit is set: the study ends after 100 trials ([limits] trials)",)
 
 
 def test_defaults_with_a_resource():
     draft = read_study_mapping({**MINIMAL, "resource": {"max": 52}})
-    assert draft.scheduler == {"name": "asha", "eta": 3, "brackets": 1}
+    assert draft.scheduler == {"name": "asha", "eta": 3, "brackets": 1, "adaptive_grace": True}
+    assert draft.searcher["name"] == "auto"
     assert draft.resource.rungs == (1, 3, 9, 27, 52)
     assert draft.resource.name == "epoch"
 
@@ -55,7 +58,32 @@ def test_a_bare_searcher_and_options():
         {**MINIMAL, "algorithm": {"searcher": "grid", "shuffle": True, "brackets": 2}, "resource": {"max": 9}}
     )
     assert draft.searcher == {"name": "grid", "shuffle": True}
-    assert draft.scheduler == {"name": "asha", "eta": 3, "brackets": 2}
+    assert draft.scheduler == {"name": "asha", "eta": 3, "brackets": 2, "adaptive_grace": True}
+
+
+def test_a_scheduler_alone_is_what_the_field_calls_by_its_name():
+    draft = read_study_mapping({**MINIMAL, "resource": {"max": 9}, "algorithm": "asha"})
+    assert draft.scheduler == {"name": "asha", "eta": 3, "brackets": 1, "adaptive_grace": False}
+    assert draft.searcher == {"name": "sobol"}
+
+
+@pytest.mark.parametrize("name", COMBINATIONS)
+def test_a_name_stands_for_a_scheduler_and_a_searcher(name):
+    def chosen(algorithm):
+        draft = read_study_mapping({**MINIMAL, "resource": {"max": 27}, "algorithm": algorithm})
+        return draft.scheduler, draft.searcher, draft.resource
+
+    bare = chosen(name)
+    assert bare == chosen({"name": name}) == chosen(dict(COMBINATIONS[name]) or None)
+    meant = COMBINATIONS[name]
+    assert bare[0]["name"] == meant.get("scheduler", "asha")
+    assert bare[1]["name"] == meant.get("searcher", "auto")
+
+
+def test_a_name_takes_the_options_of_both():
+    algorithm = {"name": "async_bohb", "num_samples": 32, "brackets": 2}
+    draft = read_study_mapping({**MINIMAL, "resource": {"max": 27}, "algorithm": algorithm})
+    assert (draft.scheduler["brackets"], draft.searcher["num_samples"]) == (2, 32)
 
 
 def test_a_grid_ends_by_itself():

@@ -54,9 +54,8 @@ def test_the_first_sweep_of_everybody(tmp_path):
         {"name": "learning_rate", "type": "float", "min": 0.0001, "max": 0.1},
         {"name": "optimizer", "type": "categorical", "values": ["adam", "sgd"]},
     ]
-    assert (draft.searcher, draft.scheduler, draft.resource) == ({"name": "sobol"}, {"name": "none"}, None)
+    assert (draft.searcher["name"], draft.scheduler, draft.resource) == ("gp", {"name": "none"}, None)
     assert draft.notes == (
-        "method: bayes: this version has no model of the objective; searched with Sobol points",
         LOGGED,
         "no limit is set: the study ends after 100 trials ([limits] trials)",
     )
@@ -124,7 +123,7 @@ def test_distributions(tmp_path):
 def test_hyperband_is_read_as_asha(tmp_path, hyperband, rungs, eta):
     draft = read(tmp_path, SWEEP + f"early_terminate: {hyperband}\n")
     assert draft.resource.rungs == rungs
-    assert draft.scheduler == {"name": "asha", "eta": eta, "brackets": 1}
+    assert draft.scheduler == {"name": "asha", "eta": eta, "brackets": 1, "adaptive_grace": False}
     assert any(note.startswith("early_terminate: read as ASHA") for note in draft.notes)
 
 
