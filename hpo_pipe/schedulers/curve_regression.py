@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hpo_pipe.models.curve_regression import Forecast, curve_process
 from hpo_pipe.models.schedule import chosen
+from hpo_pipe.models.threads import one_thread
 from hpo_pipe.options import option
 from hpo_pipe.rungs import ladder
 from hpo_pipe.schedulers.looks import check_looks, completed, due, looks, reports, target, told
@@ -120,8 +121,11 @@ def _forecast(view: View, learnt: _Completed, trial: int, resource: int) -> Fore
     curves = np.stack([known.at(r)[learnt.trials] for r in (*steps, resource)], axis=1)
     worst = np.max(curves, axis=0, where=np.isfinite(curves), initial=-math.inf)
     own = np.where(np.isfinite(own), own, worst)  # what has recovered since
-    process = curve_process(curves, learnt.ends) if np.isfinite(own).all() else None
-    return None if process is None else process.forecast(own)
+    if not np.isfinite(own).all():
+        return None
+    with one_thread():
+        process = curve_process(curves, learnt.ends)
+        return None if process is None else process.forecast(own)
 
 
 def _failed(view: View, resource: int, place: str) -> str:

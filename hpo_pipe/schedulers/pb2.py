@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpo_pipe.models.acquisition import search
+from hpo_pipe.models.threads import one_thread
 from hpo_pipe.models.time_varying import time_varying
 from hpo_pipe.schedulers.exploring import explored, moved
 from hpo_pipe.schedulers.pbt import PbtScheduler, changes
@@ -71,6 +72,19 @@ class Pb2Scheduler(PbtScheduler):
             parameters, how = super()._explored(view, trial, source, rung)
             return parameters, f"with {len(known)} steps known, {least} are needed for the bandit; {how}"
         under_way = [step for step in steps if math.isnan(step.change)][-MAX_BELIEVED:]
+        with one_thread():
+            return self._chosen(view, trial, source, rung, numbers, known, under_way)
+
+    def _chosen(
+        self,
+        view: View,
+        trial: TrialState,
+        source: int,
+        rung: int,
+        numbers: list[int],
+        known: list[Step],
+        under_way: list[Step],
+    ) -> tuple[Mapping[str, Json], str]:
         bandit = _Bandit(view, numbers, known, under_way, rung, view.history.rungs[rung].loss(source))
         before = view.history.trials[source].parameters
         own = view.space.encode(before)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hpo_pipe.models.acquisition import search
 from hpo_pipe.models.dimensions import Dimensions
 from hpo_pipe.models.kernel_density import UNIFORM, Prior
+from hpo_pipe.models.threads import one_thread
 from hpo_pipe.searchers.fresh import fresh
 from hpo_pipe.searchers.sobol import sobol_point
 from hpo_pipe.searchers.tried import tried
@@ -75,7 +76,8 @@ def suggested(
     if float(view.rng(f"{origin}-share", number).random()) < start.random_share:
         reason = f"the random share of {start.random_share:.0%}"
         return _random(view, number, origin, reason)
-    found = model()
+    with one_thread():
+        found = model()
     if found is None:
         return spread(view, number, origin, "too few results for a model")
     return chosen_from(view, number, origin, found)
