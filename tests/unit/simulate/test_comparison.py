@@ -37,6 +37,16 @@ def test_an_algorithm_is_a_scheduler_a_searcher_or_both():
     assert contender(FOUND.study, "kde+hyperband").study.searcher["name"] == "kde"
     assert contender(FOUND.study, "random").study.scheduler["name"] == "asha"
     assert contender(FOUND.study, "median").study.resource.milestones
+    default = contender(FOUND.study, "auto(random_share=0.3, eta=4)").study
+    assert (default.scheduler["name"], default.scheduler["adaptive_grace"], default.scheduler["eta"]) == (
+        "asha",
+        True,
+        4,
+    )
+    assert (default.searcher["name"], default.searcher["random_share"]) == ("auto", 0.3)
+    bohb = contender(FOUND.study, "bohb(num_samples=32)").study
+    assert (bohb.scheduler["name"], bohb.searcher["num_samples"]) == ("hyperband", 32)
+    assert contender(FOUND.study, "asha+hyper_tune").study.scheduler["name"] == "asha"
     assert contender(FOUND.study, "study", Limits(trials=3)).study.limits.trials == 3
 
 
@@ -46,6 +56,8 @@ def test_an_algorithm_is_a_scheduler_a_searcher_or_both():
         ("ashaa", "did you mean 'asha'"),
         ("asha(etta=4)", "did you mean 'eta'"),
         ("asha(eta=1)", "from 2 to 1000"),
+        ("bohb(num_sample=1)", "did you mean 'num_samples'"),
+        ("bohb+asha", "bohb is not known"),
         ("asha+hyperband", "both schedulers"),
         ("asha(eta=4", "expected NAME"),
         ("asha(eta)", "expected option=value"),
