@@ -61,7 +61,7 @@ class AutoSearcher:
 def portfolio(view: View, number: int) -> tuple[str, ...]:
     """Return the models that take turns from trial `number` on, by name; the same one may have several turns.
 
-    Two Gaussian processes to one forest, which finds what is not smooth. Where most parameters are categories or some
+    Two Gaussian processes to one forest, which finds what is not smooth and looks at higher rungs. Where most parameters are categories or some
     depend on others, distances mean little: forest and densities. The same with more than 30 parameters, or more than
     1,000 results. With other studies to learn from, their ensemble has a turn of the Gaussian process.
     """

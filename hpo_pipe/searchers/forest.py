@@ -17,8 +17,8 @@ from hpo_pipe.models.random_forest import RandomForest
 from hpo_pipe.models.recent import Recent
 from hpo_pipe.models.schedule import last_refit
 from hpo_pipe.options import option
-from hpo_pipe.results import Snapshot, snapshot
-from hpo_pipe.rung_models.evidence import at_rung, highest_rung, level_name, telling_rung
+from hpo_pipe.results import snapshot
+from hpo_pipe.rung_models.evidence import at_rung, highest_rung, level_name
 from hpo_pipe.rung_models.processes import thinned
 from hpo_pipe.searchers.candidates import Candidates, Start, dimensions_of, searched, suggested
 from hpo_pipe.space import Space
@@ -28,6 +28,8 @@ from hpo_pipe.view import Suggestion, View
 Floats = NDArray[np.float64]
 
 CAP = 400
+ENOUGH = 4
+"""Results that a rung must have: a forest copes with fewer than a Gaussian process, and looks higher."""
 _FORESTS: Recent[RandomForest] = Recent(8)
 
 
@@ -40,8 +42,8 @@ class ForestSearcher:
 
         initial: int | None = option(None, low=1, high=10_000)
         """Trials before the model, from a Sobol sequence."""
-        min_trials: int | None = option(None, low=2, high=10_000)
-        """Results that a rung must have; 2 (d + 1) in d dimensions, at most 24, and 3 where there is one rung."""
+        min_trials: int = option(ENOUGH, low=2, high=10_000)
+        """Results that a rung must have."""
         random_share: float = option(0.1, low=0.0, high=1.0)
         """Share of configurations that are drawn at random."""
 
@@ -55,19 +57,17 @@ class ForestSearcher:
         return suggested(view, number, "forest", self._start, lambda: candidates(view, number, least))
 
 
-def candidates(
-    view: View, number: int, least: int | None = None, *, origin: str = "forest"
-) -> Candidates | None:
+def candidates(view: View, number: int, least: int = ENOUGH, *, origin: str = "forest") -> Candidates | None:
     """Return what a forest over the highest rung with `least` results proposes; None without such a rung.
 
     The forest is grown on what was known at the last scheduled trial, as SMAC grows its own every few suggestions.
     """
     grown = last_refit(number)
     found = snapshot(view, grown)
-    rung = _rung(found, least)
+    rung = highest_rung(found, least)
     if rung is None:
         grown, found = number, snapshot(view, number)
-        rung = _rung(found, least)
+        rung = highest_rung(found, least)
     if rung is None:
         return None
     data = at_rung(found, rung)
@@ -95,7 +95,3 @@ def candidates(
         )
 
     return Candidates(rows, scores, reason)
-
-
-def _rung(found: Snapshot, least: int | None) -> int | None:
-    return telling_rung(found) if least is None else highest_rung(found, least)
