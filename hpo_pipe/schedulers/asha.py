@@ -88,7 +88,9 @@ class AshaScheduler:
         unit = view.study.resource.name if view.study.resource else "step"
         rung = view.history.rungs[bracket].level
         named = f"bracket {bracket} " if self._brackets > 1 else ""
-        reason = f"no waiting trial is good enough to train on; a new one {named}starts with {unit} {rung}{why}"
+        reason = (
+            f"no waiting trial is good enough to train on; a new one {named}starts with {unit} {rung}{why}"
+        )
         if grace.count:
             low = view.history.rungs[grace.count - 1].level
             reason += (

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpo_pipe.models.rung_ensemble import brackets
+from hpo_pipe.models.threads import one_thread
 from hpo_pipe.options import Refused, option
 from hpo_pipe.rung_models.weights import rung_weights
 from hpo_pipe.rungs import bracket_shares
@@ -61,9 +62,11 @@ def learned_shares(view: View, count: int) -> tuple[tuple[float, ...], str]:
     """
     levels = tuple(rung.level for rung in view.history.rungs)
     default = bracket_shares(levels, count)
-    found = rung_weights(view, len(view.history.trials))
+    with one_thread():
+        found = rung_weights(view, len(view.history.trials))
     if found is None:
-        return default, "; brackets as in Hyperband, no rung has enough results to be weighed"
+        return default, "; brackets as in Hyperband, no rung has enough results for a weight"
     shares = brackets(found.rungs, found.weights, levels, default)
     told = " / ".join(f"{share:.0%}" for share in shares)
-    return shares, f"; brackets {told}, from the weights of rungs ({found.named(view)}) and their cost"
+    how = "as in Hyperband" if shares == default else "by what their first rungs are worth and cost"
+    return shares, f"; brackets {told} {how} (weights of rungs: {found.named(view)})"

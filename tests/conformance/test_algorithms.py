@@ -18,6 +18,7 @@ from storage_schema.records import Limits
 POPULATION = {"population_size": 6, "interval": 2}
 SCHEDULING = {
     "asha": ({}, {"brackets": 3}, {"eta": 2}),
+    "d_asha": ({}, {"brackets": 2, "learn_brackets": True}),
     "hyperband": ({}, {"eta": 2}),
     "pbt": (POPULATION, {**POPULATION, "synchronous": False}),
     "pb2": (POPULATION,),

@@ -39,11 +39,12 @@ def actions(the_study, objective, seed=0):
         yield moment, [d for d in moment.entry.decisions if isinstance(d, Issue)]
 
 
-@given(st.integers(0, 2**32), st.sampled_from([2, 3, 4]), st.booleans())
-@settings(max_examples=15, deadline=None)
-def test_d_asha_never_promotes_more_than_its_share(seed, eta, delay):
+@given(st.integers(0, 2**32), st.sampled_from([2, 3, 4]), st.booleans(), st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_d_asha_never_promotes_more_than_its_share(seed, eta, delay, learn):
+    brackets = {"brackets": 3, "learn_brackets": True} if learn else {}
     the_study = toy_study(
-        scheduler={"name": "d_asha", "eta": eta, "delay": delay},
+        scheduler={"name": "d_asha", "eta": eta, "delay": delay, **brackets},
         searcher={"name": "random"},
         eta=eta,
         top=eta**3,
@@ -57,7 +58,7 @@ def test_d_asha_never_promotes_more_than_its_share(seed, eta, delay):
             assert len(rung.promoted) <= len(rung) // eta
             assert not delay or not rung.promoted or len(rung) >= eta ** (3 - place)
         promoted = len(history.rungs[0].promoted)
-    assert promoted >= (TRIALS // eta - 1 if not delay or eta < 4 else 0)
+    assert learn or promoted >= (TRIALS // eta - 1 if not delay or eta < 4 else 0)
 
 
 def test_pasha_stays_low_while_the_ranking_stays():
