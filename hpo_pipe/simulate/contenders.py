@@ -26,7 +26,7 @@ from storage_schema.errors import StudyFileError, UserError, nearest
 from storage_schema.records import Limits, Study
 
 OWN = "study"
-DEFAULTS = {"scheduler": "asha", "searcher": AUTO}
+DEFAULTS: dict[str, Json] = {"scheduler": "asha", "searcher": AUTO}
 MAX_TEXT = 500
 _PART = re.compile(r"\s*([A-Za-z][\w-]*)\s*(?:\(([^()]*)\))?\s*")
 _RESOURCE = ("eta", "min")
@@ -57,11 +57,9 @@ def contender(base: Study, text: str, limits: Limits | None = None) -> Contender
     if text.strip() == OWN:
         return Contender(OWN, limited)
     chosen, options = _read(text, where)
-    parts = COMBINATIONS[chosen["name"]] if "name" in chosen else chosen
-    known = {
-        *_RESOURCE,
-        *(name for kind, part in (parts or DEFAULTS).items() for name in _options(kind, part)),
-    }
+    meant = DEFAULTS | (dict(COMBINATIONS[chosen["name"]]) if "name" in chosen else {})
+    parts = {kind: meant[kind] for kind in DEFAULTS} if "name" in chosen else chosen
+    known = {*_RESOURCE, *(name for kind, part in parts.items() for name in _options(kind, part))}
     if lines := unknown_names(options, sorted(known), where, ""):
         raise StudyFileError("\n".join(lines))
     resource = _resource(base, {name: options.pop(name) for name in _RESOURCE if name in options}, where)

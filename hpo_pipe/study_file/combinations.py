@@ -13,7 +13,12 @@ COMBINATIONS: Mapping[str, Mapping[str, Json]] = {
     "bohb": {"scheduler": "hyperband", "searcher": "kde"},
     "async_bohb": {"scheduler": "asha", "searcher": "kde"},
     "mobster": {"scheduler": "asha", "searcher": "gp"},
-    "hyper_tune": {"scheduler": "d_asha", "searcher": "hyper_tune"},
+    "hyper_tune": {
+        "scheduler": "d_asha",
+        "searcher": "hyper_tune",
+        "brackets": 3,
+        "learn_brackets": True,
+    },
     "smac": {"scheduler": "hyperband", "searcher": "forest"},
     "dehb": {"scheduler": "hyperband", "searcher": "differential_evolution"},
     "priorband": {"scheduler": "hyperband", "searcher": "priorband"},

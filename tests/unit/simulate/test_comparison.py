@@ -46,6 +46,8 @@ def test_an_algorithm_is_a_scheduler_a_searcher_or_both():
     assert (default.searcher["name"], default.searcher["random_share"]) == ("auto", 0.3)
     bohb = contender(FOUND.study, "bohb(num_samples=32)").study
     assert (bohb.scheduler["name"], bohb.searcher["num_samples"]) == ("hyperband", 32)
+    whole = contender(FOUND.study, "hyper_tune(brackets=2)").study
+    assert (whole.scheduler["brackets"], whole.scheduler["learn_brackets"]) == (2, True)
     assert contender(FOUND.study, "asha+hyper_tune").study.scheduler["name"] == "asha"
     assert contender(FOUND.study, "study", Limits(trials=3)).study.limits.trials == 3
 
