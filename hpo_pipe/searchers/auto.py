@@ -61,9 +61,10 @@ class AutoSearcher:
 def portfolio(view: View, number: int) -> tuple[str, ...]:
     """Return the models that take turns from trial `number` on, by name; the same one may have several turns.
 
-    Two Gaussian processes to one forest, which finds what is not smooth and looks at higher rungs. Where most parameters are categories or some
-    depend on others, distances mean little: forest and densities. The same with more than 30 parameters, or more than
-    1,000 results. With other studies to learn from, their ensemble has a turn of the Gaussian process.
+    Two Gaussian processes to one forest, which finds what is not smooth and looks at higher rungs. Where most
+    parameters are categories or some depend on others, distances mean little: forest and densities. The same with more
+    than 30 parameters, or more than 1,000 results. With other studies to learn from, their ensemble has a turn of the
+    Gaussian process.
     """
     space, kinds = view.space, view.space.kinds
     categories = sum(kind.kind == "category" for kind in kinds)
