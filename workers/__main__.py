@@ -20,6 +20,7 @@ from storage_schema.errors import (
     StoreUnavailable,
     UserError,
 )
+from storage_schema.machine import MAX_PRICE, MachineFacts, facts_of
 from storage_schema.records import Program, Study
 from storage_schema.redaction import RedactedStream, Redactor, secret_values
 from storage_schema.store import open_store
@@ -53,6 +54,7 @@ Examples:
 \b
 SIGTERM, SIGUSR1 and Ctrl-C let the trials save, give back what is held, and end with 75.
 CUDA_VISIBLE_DEVICES names the GPUs that are dealt out; HPO_PIPE_SCRATCH the folder for scratch files.
+HPO_PIPE_PROVIDER, _INSTANCE_TYPE, _REGION and _LIFECYCLE (spot, on-demand) say what `hpo-pipe cost` counts.
 
 \b
 Exit codes:
@@ -111,6 +113,12 @@ Exit codes:
     metavar="NAME",
     help="A variable, such as 'AWS_*', that trials are not to have; may be repeated.",
 )
+@click.option(
+    "--price-per-hour",
+    type=click.FloatRange(0, MAX_PRICE),
+    metavar="DOLLARS",
+    help="What this machine costs, for `hpo-pipe cost`.  [default: HPO_PIPE_PRICE_PER_HOUR]",
+)
 @click.option("--name", help="Part of this worker's id.  [default: the host's name]")
 def worker(
     url: str,
@@ -124,12 +132,14 @@ def worker(
     study_sha256: str | None,
     coordinator: bool,
     withhold: tuple[str, ...],
+    price_per_hour: float | None,
     name: str | None,
 ) -> None:
     """Train what the study at URL issues, until it has ended.
 
     With a command behind ``--`` that one is run, instead of the study's own.
     """
+    hired = facts_of(os.environ, price_per_hour)  # noqa: TID251 (an edge)
     world = World(store=open_store(url))
     study = _with_command(read_study(world, study_sha256), command)
     prove_quickly(world.store, world.token()).demand()
@@ -143,7 +153,7 @@ def worker(
     starter = CoordinatorStarter(world.store.url, world.say) if coordinator else None
     with scratch_folder(environment) as scratch:
         plan = Plan(
-            machine=_machine(name, len(gpus), len({gpu for slot in gpus for gpu in slot})),
+            machine=_machine(name, len(gpus), len({gpu for slot in gpus for gpu in slot}), hired),
             gpus=gpus,
             scratch=scratch,
             pace=Pace.of(world.store.url),
@@ -241,7 +251,7 @@ def _environment() -> dict[str, str]:
     return found
 
 
-def _machine(name: str | None, slots: int, gpus: int) -> Machine:
+def _machine(name: str | None, slots: int, gpus: int, hired: MachineFacts) -> Machine:
     host = socket.gethostname()[:200]
     facts = {"system": platform.system(), "machine": platform.machine(), "cpus": str(os.cpu_count() or 0)}
     return Machine(
@@ -251,6 +261,7 @@ def _machine(name: str | None, slots: int, gpus: int) -> Machine:
         slots=slots,
         gpus=gpus,
         facts=tuple(sorted(facts.items())),
+        hired=hired,
     )
 
 

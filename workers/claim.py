@@ -154,4 +154,5 @@ class Desk:
             failures=last.failures if last else 0,
             at=self._world.clock.now(),
             checkpoint=start.checkpoint,
+            machine=self._lease.machine_facts,
         )

@@ -13,6 +13,7 @@ from storage_schema.chain import read_link
 from storage_schema.codec import finite
 from storage_schema.errors import StoreUnavailable
 from storage_schema.keys import SpecId, worker_key
+from storage_schema.machine import MachineFacts
 from storage_schema.records import Curve, Heartbeat, Held, Link, LinkKind, Timing
 from storage_schema.waiting import ANNOUNCE_AFTER_S, Patience
 from workers.world import World
@@ -114,7 +115,10 @@ class Machine:
     pid: int
     slots: int
     gpus: int
-    facts: tuple[tuple[str, str], ...] = ()
+    facts: MachineFacts = ()
+    """Of the hardware and the system, for the heartbeat."""
+    hired: MachineFacts = ()
+    """How it was hired and what it costs, for heartbeat and claims."""
 
 
 def worker_id(name: str, pid: int, token: str) -> str:
@@ -136,6 +140,13 @@ class Lease:
         self._closed = 0
         self._slots = machine.slots
         self._started_at = world.clock.now()
+        counts = {
+            "slots": str(machine.slots),
+            "gpus": str(machine.gpus),
+            "started_at": f"{self._started_at:.3f}",
+        }
+        self.machine_facts: MachineFacts = tuple(sorted({**counts, **dict(machine.hired)}.items()))
+        """What each claim says of the machine."""
         self._new_identity()
 
     def hold(self, claim: Link, trial: int, since: float) -> Holding:
@@ -257,7 +268,7 @@ class Lease:
             holding=tuple(h.held() for h in holdings),
             closed=self._closed,
             recent=tuple(self._recent),
-            machine=self._machine.facts,
+            machine=tuple(sorted({**dict(self._machine.facts), **dict(self._machine.hired)}.items())),
         )
 
     def _pause_s(self) -> float:

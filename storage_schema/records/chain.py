@@ -59,6 +59,8 @@ class Link:
     """fail, release, fence, stop: for people."""
     tail: str = ""
     """fail: the last lines of the trial's output, bounded."""
+    machine: tuple[tuple[str, str], ...] = ()
+    """claim: the machine that the attempt runs on, for reports: :mod:`storage_schema.machine`."""
 
     @property
     def settles(self) -> bool:
@@ -105,6 +107,8 @@ class Link:
             value["segments"] = [s.to_json() for s in self.segments]
         if self.checkpoint:
             value["checkpoint"] = self.checkpoint.to_json()
+        if self.machine:
+            value["machine"] = dict(self.machine)
         for name in ("failures", "wall_s", "gpu_s", "resource", "retries_left", "reason", "tail"):
             if found := getattr(self, name):
                 value[name] = found
@@ -132,6 +136,7 @@ class Link:
             retries_left=f.integer("retries_left", default=0),
             reason=f.text("reason", ""),
             tail=f.text("tail", ""),
+            machine=f.texts("machine"),
         )
 
 

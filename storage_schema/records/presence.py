@@ -83,7 +83,7 @@ class Heartbeat:
             holding=tuple(_held(item) for item in f.each("holding")),
             closed=f.integer("closed", default=0),
             recent=tuple(_spec(text, key) for text in f.array("recent")),
-            machine=_machine(f.within("machine")),
+            machine=f.texts("machine"),
         )
 
 
@@ -174,10 +174,6 @@ def _spec(text: Json, key: str) -> SpecId:
     if found is None:
         raise DamagedRecord(key, f"{str(text)[:40]!r} is not a spec")
     return found
-
-
-def _machine(f: Fields) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, f.text(name)) for name in f.value))
 
 
 def _open_spec(line: Json) -> OpenSpec:

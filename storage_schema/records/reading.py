@@ -133,6 +133,11 @@ class Fields:
             self.refuse(name, f"{len(found)} items", f"at most {most}")
         return list(found)
 
+    def texts(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return an object of texts as sorted pairs; an absent one is empty."""
+        inner = self.within(name)
+        return tuple(sorted((key, inner.text(key)) for key in inner.value))
+
     def within(self, name: str) -> Fields:
         """Return the fields of a nested object."""
         return Fields(self.mapping(name), self.key, f"{self.path}{name}.")

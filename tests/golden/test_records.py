@@ -207,6 +207,27 @@ RECORDS = {
         ),
         lambda data: Link.from_bytes(data, LinkId(SPEC, 2)),
     ),
+    "chain/00000042/003.0003.json": (
+        Link(
+            kind=LinkKind.CLAIM,
+            id=LinkId(SPEC, 3),
+            token="f00d",
+            author="w-a-1-00ff00",
+            failures=1,
+            at=4.5,
+            checkpoint=CHECKPOINT,
+            machine=(
+                ("gpus", "1"),
+                ("instance_type", "g5.xlarge"),
+                ("lifecycle", "spot"),
+                ("price_per_hour", "0.5"),
+                ("provider", "aws"),
+                ("slots", "2"),
+                ("started_at", "1.000"),
+            ),
+        ),
+        lambda data: Link.from_bytes(data, LinkId(SPEC, 3)),
+    ),
     "manifest.json": (
         Manifest(
             resource=3,
@@ -262,6 +283,12 @@ def test_bytes(key):
 def test_a_study_from_before_warm_starts_is_one_without():
     assert b"warm_start" not in pinned("study.json").read_bytes()
     assert Study.from_bytes(pinned("study.json").read_bytes()).warm_start is None
+
+
+def test_a_claim_from_before_machines_is_one_without():
+    data = pinned("chain/00000042/003.0001.json").read_bytes()
+    assert b"machine" not in data
+    assert Link.from_bytes(data, LinkId(SPEC, 1)).machine == ()
 
 
 @pytest.mark.parametrize("key", RECORDS)
