@@ -22,7 +22,17 @@ from numpy.typing import NDArray
 
 from hpo_pipe.models.curve_ensemble import Prediction, predict
 from hpo_pipe.options import option
-from hpo_pipe.schedulers.looks import check_looks, completed, curve, due, looks, reports, target, told
+from hpo_pipe.schedulers.looks import (
+    LookOptions,
+    check_looks,
+    completed,
+    curve,
+    due,
+    looks,
+    reports,
+    target,
+    told,
+)
 from hpo_pipe.view import Move, Sample, Stop, View
 from storage_schema.trial_state import TrialState
 
@@ -67,17 +77,11 @@ class CurveFitting:
     copes_with_objectives = False
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Options:
-        """When to look, and how sure to be."""
+    class Options(LookOptions):
+        """The first look is at a fifth of the greatest resource, at least 4; `threshold` is the paper's delta."""
 
-        grace: int | None = option(None, low=1)
-        """The first look; a fifth of the greatest resource, at least 4."""
-        interval: int | None = option(None, low=1)
-        """Between two looks at a trial; a twentieth of the greatest resource, at least 1."""
         min_trials: int = option(1, low=1, high=1_000_000)
         """Completed trials before any is stopped."""
-        threshold: float = option(0.05, low=1e-6, high=0.5)
-        """The paper's delta: the probability of beating the best one, below which a trial is stopped."""
         eta: int = option(3, low=2, high=1000)
         """The best 1 in eta at any look go on."""
 

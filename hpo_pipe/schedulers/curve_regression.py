@@ -22,7 +22,7 @@ from hpo_pipe.models.schedule import chosen
 from hpo_pipe.models.threads import one_thread
 from hpo_pipe.options import option
 from hpo_pipe.rungs import ladder
-from hpo_pipe.schedulers.looks import check_looks, completed, due, looks, reports, target, told
+from hpo_pipe.schedulers.looks import LookOptions, check_looks, completed, due, looks, reports, target, told
 from hpo_pipe.view import Move, Sample, Stop, View
 
 MAX_CURVES = 200
@@ -43,17 +43,11 @@ class CurveRegression:
     copes_with_objectives = False
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Options:
-        """What the paper leaves open."""
+    class Options(LookOptions):
+        """What the paper leaves open. The first look is at a tenth of the greatest resource, at least 1."""
 
-        grace: int | None = option(None, low=1)
-        """The first look; a tenth of the greatest resource, at least 1."""
-        interval: int | None = option(None, low=1)
-        """Between two looks at a trial; a twentieth of the greatest resource, at least 1."""
         min_trials: int = option(10, low=3, high=1_000_000)
         """Completed trials that are learnt from at least."""
-        threshold: float = option(0.05, low=1e-6, high=0.5)
-        """The probability of beating the best one, below which a trial is stopped."""
 
     def __init__(self, options: Options) -> None:
         self._options = options

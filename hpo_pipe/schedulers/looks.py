@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpo_pipe.following import following
-from hpo_pipe.options import Refused
+from hpo_pipe.options import Refused, option
 from hpo_pipe.ranking import best_first, grade
 from hpo_pipe.rungs import ladder
 from hpo_pipe.schedulers.median import MAX_LOOKS
@@ -27,21 +27,19 @@ POINTS = 50
 FIRST_COLUMNS = 64
 
 
-class Timed(Protocol):
-    """Options that say when to look."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookOptions:
+    """When to look at running trials, and how sure to be."""
 
-    @property
-    def grace(self) -> int | None:
-        """The first look."""
-        ...
-
-    @property
-    def interval(self) -> int | None:
-        """From one to the next."""
-        ...
+    grace: int | None = option(None, low=1)
+    """The first look; by default as each scheduler says."""
+    interval: int | None = option(None, low=1)
+    """Between two looks at a trial; a twentieth of the greatest resource, at least 1."""
+    threshold: float = option(0.05, low=1e-6, high=0.5)
+    """The probability of beating the best one, below which a trial is stopped."""
 
 
-def check_looks(options: Timed, top: int) -> None:
+def check_looks(options: LookOptions, top: int) -> None:
     """Raise Refused where no trial could ever be looked at, or too often."""
     if options.grace is not None and options.grace >= top:
         raise Refused("grace", options.grace, f"less than {top}, the greatest resource")
@@ -51,7 +49,7 @@ def check_looks(options: Timed, top: int) -> None:
         )
 
 
-def looks(options: Timed, grace: int, top: int) -> range:
+def looks(options: LookOptions, grace: int, top: int) -> range:
     """Return the resources at which a trial may be stopped, `grace` the usual first of them."""
     return range(options.grace or grace, top, options.interval or max(1, top // USUAL))
 
