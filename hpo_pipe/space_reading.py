@@ -18,7 +18,7 @@ MAX_PARAMETERS = 1000
 MAX_FORBIDDEN = 1000
 BESIDE = ("when", "prior", "probabilities")
 """What every type of parameter may have beside its own fields."""
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]{0,99}")
+PARAMETER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-/]{0,99}")
 _T = TypeVar("_T")
 
 Parts = tuple[tuple[Parameter, ...], dict[str, Clause], dict[str, Prior], tuple[Clause, ...]]
@@ -90,7 +90,7 @@ def _parameter(item: Json, where: str) -> Parameter:
         raise mistake(where, "parameters", item, "tables with name and type")
     options = {name: found for name, found in item.items() if name not in BESIDE}
     name = options.pop("name", None)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not PARAMETER_NAME.fullmatch(name):
         allowed = "a name of 1 to 100 letters, digits, and _ . - /, starting with a letter or _"
         raise mistake(where, f"parameters.{name}", name, allowed)
     key = f"parameters.{name}"

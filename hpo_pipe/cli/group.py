@@ -14,6 +14,7 @@ from hpo_pipe.cli.failures import ReaderGone, exit_code
 SECTIONS: dict[str, dict[str, str]] = {
     "Begin": {
         "new": "hpo_pipe.cli.new:new",
+        "import": "hpo_pipe.cli.importing:importing",
         "create": "hpo_pipe.cli.create:create",
         "run": "hpo_pipe.cli.run:run",
     },

@@ -107,7 +107,7 @@ def _pattern(pattern: str, where: str) -> str:
     return pattern
 
 
-def _looks_secret(name: str, value: str) -> bool:
+def looks_secret(name: str, value: str) -> bool:
     """Tell a key from a word such as the value of ``PAD_TOKEN``: it is long, and mixes letters and digits."""
     if redacted(value) != value:
         return True
@@ -125,7 +125,7 @@ def _environment(found: Json, where: str) -> tuple[tuple[str, str], ...]:
             raise mistake(where, "environment", name, f"a variable's name: {allowed}")
         if not isinstance(value, str) or "\0" in value:
             raise mistake(where, f"environment.{name}", value, "a string")
-        if _looks_secret(name, value):
+        if looks_secret(name, value):
             raise StudyFileError(  # without the value: it would end in logs
                 f"{where}: environment.{name} looks like a secret, and everybody who reads the study could read it; "
                 f"set {name} where the workers are started: trials inherit it, and commands write {{envvar:{name}}}"
