@@ -65,10 +65,27 @@ class Workload:
 def estimate(work: Workload) -> Requests:
     """Return the requests of a whole study, with one coordinator."""
     seconds = work.hours * 3600
-    specs = PER_SPEC.times(work.trials * SPECS_PER_TRIAL)
-    flushes = (PER_BUSY_FLUSH + PER_WORKER_FLUSH).times(work.workers * seconds / work.flush_s)
-    ticks = (PER_TICK + PER_BUSY_TICK).times(seconds / work.tick_s)
-    return specs + flushes + ticks
+    return of_study(
+        specs=work.trials * SPECS_PER_TRIAL,
+        busy_s=work.workers * seconds,
+        lasted_s=seconds,
+        flush_s=work.flush_s,
+        tick_s=work.tick_s,
+    )
+
+
+def of_study(*, specs: float, busy_s: float, lasted_s: float, flush_s: float, tick_s: float) -> Requests:
+    """Return the requests of a study with one coordinator.
+
+    Args:
+        specs: pieces of training.
+        busy_s: seconds of training, all workers together.
+        lasted_s: seconds from the first decision to the last.
+        flush_s, tick_s: the study's.
+    """
+    flushes = (PER_BUSY_FLUSH + PER_WORKER_FLUSH).times(busy_s / flush_s)
+    ticks = (PER_TICK + PER_BUSY_TICK).times(lasted_s / tick_s)
+    return PER_SPEC.times(specs) + flushes + ticks
 
 
 def idle_day(tick_s: float = 10.0) -> Requests:

@@ -123,6 +123,11 @@ def segment_key(segment: SegmentId) -> str:
     return f"metrics/{_spec_path(segment.spec)}.{_attempt(segment.attempt)}.{number:06}.parquet"
 
 
+def segment_prefix(spec: SpecId, attempt: int) -> str:
+    """Return the prefix of all metric segments of one attempt."""
+    return f"metrics/{_spec_path(spec)}.{_attempt(attempt)}."
+
+
 def parse_segment_key(key: str) -> SegmentId | None:
     """Return the segment, or None where `key` is no segment key."""
     found = _SEGMENT_KEY.fullmatch(key)

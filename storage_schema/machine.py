@@ -18,6 +18,8 @@ ON_DEMAND = "on-demand"
 LIFECYCLES = (SPOT, ON_DEMAND)
 MAX_PRICE = 100_000.0
 """Dollars for an hour of one machine."""
+MAX_COUNT = 10_000
+"""Slots or GPUs of one machine."""
 VARIABLES = {
     "HPO_PIPE_PROVIDER": "provider",
     "HPO_PIPE_INSTANCE_TYPE": "instance_type",
@@ -77,8 +79,8 @@ def machine_of(facts: Sequence[tuple[str, str]]) -> Machine:
         region=_word(told.get("region")),
         lifecycle=told["lifecycle"] if told.get("lifecycle") in LIFECYCLES else "",
         price_per_hour=price if price is not None and price <= MAX_PRICE else None,
-        slots=int(slots) if slots is not None and slots >= 1 else None,
-        gpus=None if gpus is None else int(gpus),
+        slots=int(slots) if slots is not None and 1 <= slots <= MAX_COUNT else None,
+        gpus=int(gpus) if gpus is not None and gpus <= MAX_COUNT else None,
         started_at=_number(told.get("started_at")),
     )
 

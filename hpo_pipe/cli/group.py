@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "best": "hpo_pipe.cli.best:best",
         "why": "hpo_pipe.cli.why:why",
         "logs": "hpo_pipe.cli.logs:logs",
+        "cost": "hpo_pipe.cli.cost:cost",
     },
     "Steer": {
         "enqueue": "hpo_pipe.cli.steer:enqueue",

@@ -364,6 +364,7 @@ KEYS = {
     keys.chain_prefix(42): "chain/00000042/",
     keys.link_key(LinkId(SPEC, 2)): "chain/00000042/003.0002.json",
     keys.segment_key(SegmentId(SPEC, 1, 6)): "metrics/00000042/003.0001.000006.parquet",
+    keys.segment_prefix(SPEC, 1): "metrics/00000042/003.0001.",
     keys.output_key(SPEC, 1): "output/00000042/003.0001.txt",
     keys.trial_checkpoints(7): "checkpoints/00000007/",
     keys.manifest_key(CheckpointId(7, 3, SPEC, 1)): CHECKPOINT.key,
