@@ -69,11 +69,12 @@ def import_tuning_job(
     request.check()
     if not found:
         allowed = "ranges, for hpo-pipe chooses none itself"
-        request.refuse(ranges, request.at(*ranges) or None, allowed)
+        request.refuse(ranges, None, allowed)
     tables["command"] = _command(request, base, sorted({*found, *constants}))
     seed = request.take(CONFIG, "RandomSeed")
     tables |= {} if seed is None else {"seed": seed}
-    tables["metric"] = read_metrics(request, objective, base)
+    metrics = read_metrics(request, objective, base)
+    tables["metric"] = metrics if len(metrics) > 1 else metrics[0]
     tables["parameters"] = {**found, **constants}
     tables |= read_strategy(request, constants, max_resource)
     tables["limits"] = _limits(request)

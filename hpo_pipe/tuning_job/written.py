@@ -52,14 +52,16 @@ def written(
 
 
 def _is_table(value: Json) -> bool:
-    return isinstance(value, Mapping) or (
-        isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
-    )
+    """Tell tables and arrays of tables from what stands on one line."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, Mapping) for item in value)
+    return isinstance(value, Mapping)
 
 
 def _table(key: str, value: Json) -> Iterator[str]:
-    heading = f"[[{key}]]" if isinstance(value, list) and len(value) > 1 else f"[{key}]"
-    for table in value if isinstance(value, list) else [value]:
+    several = isinstance(value, list)
+    heading = f"[[{_key(key)}]]" if several else f"[{_key(key)}]"
+    for table in value if several else [value]:
         yield from ("", *_comment(key), heading)
         yield from (f"{_key(name)} = {_value(inner)}" for name, inner in table.items())
 
