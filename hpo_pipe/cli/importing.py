@@ -52,7 +52,8 @@ def sagemaker(
 ) -> None:
     """Turn a CreateHyperParameterTuningJob request into a study file.
 
-    FILE is JSON, as boto3 and the AWS CLI take it; - is stdin. The study file is printed, or written to PATH;
+    FILE is JSON, as boto3 and the AWS CLI take it, or what describe-hyper-parameter-tuning-job prints;
+    - is stdin. The study file is printed, or written to PATH;
     nothing is overwritten. All that it does not carry over is listed on stderr and in its comments, by its
     path in the request.
     """

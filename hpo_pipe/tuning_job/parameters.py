@@ -64,7 +64,7 @@ def read_constants(request: Request, base: Path, ranges: dict[str, _Table]) -> d
             request.leave(path, "a setting of SageMaker's training toolkit, not of the training")
         elif name == _OF_THE_SERVICE:
             request.leave(path, "SageMaker's own way to name the objective")
-        elif looks_secret(name, text):
+        elif looks_secret(name, plain_text(text)):
             request.leave(path, "it looks like a secret; set a variable where the workers are started")
         elif _named(request, path, name, ranges):
             request.take(*path)

@@ -19,6 +19,7 @@ from storage_schema.errors import StudyFileError, nearest
 from storage_schema.redaction import redacted
 
 OPERATION = "CreateHyperParameterTuningJob"
+_ANSWER = "DescribeHyperParameterTuningJob"
 _MAY_GROW = "InstanceType"
 """Enumerations of this kind grow with every generation of machines: an older botocore lacks the newest."""
 _MACHINE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9-]+")
@@ -40,13 +41,22 @@ def check_shape(request: Mapping[str, Json], where: str) -> None:
         raise StudyFileError("\n".join(lines))
 
 
-@cache
+def answered_only(request: Mapping[str, Json]) -> list[str]:
+    """Return the names in `request` that say what became of a job: those of an answer about one, but of no request."""
+    answer = {*_model().operation_model(_ANSWER).output_shape.members, "ResponseMetadata"}
+    return [name for name in request if name in answer and name not in _input_shape().members]
+
+
 def _input_shape() -> Any:
+    return _model().operation_model(OPERATION).input_shape
+
+
+@cache
+def _model() -> Any:
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
-    model = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
-    return model.operation_model(OPERATION).input_shape
+    return ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
 
 
 def _mistakes(shape: Any, found: Json, where: str, path: Path) -> Iterator[str]:

@@ -14,7 +14,7 @@ from hpo_pipe.tuning_job.metrics import read_metrics
 from hpo_pipe.tuning_job.parameters import plain_text, read_constants, read_ranges
 from hpo_pipe.tuning_job.paths import Path
 from hpo_pipe.tuning_job.request import CONFIG, LeftOut, Request
-from hpo_pipe.tuning_job.shape import check_shape
+from hpo_pipe.tuning_job.shape import answered_only, check_shape
 from hpo_pipe.tuning_job.strategy import read_strategy
 from hpo_pipe.tuning_job.written import written
 from storage_schema.codec import Json
@@ -51,7 +51,7 @@ def import_tuning_job(
     """Return the study file that a CreateHyperParameterTuningJob request amounts to.
 
     Args:
-        raw: the request.
+        raw: the request, or what DescribeHyperParameterTuningJob says of one.
         where: its file, for errors and for a comment.
         definition: which of several TrainingJobDefinitions.
         parents: tuning job to study URL, for WarmStartConfig.
@@ -60,8 +60,11 @@ def import_tuning_job(
     Raises:
         StudyFileError: with one line for each mistake in the request.
     """
-    check_shape(raw, where)
+    answered = answered_only(raw)
+    check_shape({name: value for name, value in raw.items() if name not in answered}, where)
     request = Request(raw, where)
+    for name in answered:
+        request.leave((name,), "what became of the job, not what was asked for")
     base, objective, ranges = chosen(request, definition)
     tables: dict[str, Json] = {"name": _name(request)}
     found = read_ranges(request, ranges, request.at(CONFIG, "Strategy") == "Grid")

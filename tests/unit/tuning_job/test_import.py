@@ -217,6 +217,30 @@ def test_one_of_several_definitions_is_chosen_and_the_others_are_listed() -> Non
     assert "TrainingJobDefinitions[1].RoleArn" in paths
 
 
+def test_what_the_service_says_of_a_job_is_taken_as_well() -> None:
+    told = {
+        "HyperParameterTuningJobArn": "arn:aws:sagemaker:eu-west-1:123456789012:hyper-parameter-tuning-job/small",
+        "HyperParameterTuningJobStatus": "Completed",
+        "CreationTime": "2024-05-01T12:00:00+00:00",
+        "TrainingJobStatusCounters": {"Completed": 9},
+        "ResponseMetadata": {"HTTPStatusCode": 200},
+    }
+    found = imported(small() | told)
+    assert found.draft == imported(small()).draft
+    assert {item.path for item in found.left_out} >= told.keys()
+
+
+def test_secrets_among_the_constants_are_left_out_quoted_or_not() -> None:
+    secret = "0123456789abcdef0123456789abcdef01234567"
+    static = {"api_key": secret, "hub_token": f'"{secret}"', "pad_token": "eos"}
+    found = imported(changed(small(), static, DEFINITION, "StaticHyperParameters"))
+    assert found.draft.space.names == ("optimizer", "pad_token")
+    assert secret not in found.text + "".join(found.notes)
+    paths = [item.path for item in found.left_out]
+    assert f"{DEFINITION}.StaticHyperParameters.api_key" in paths
+    assert f"{DEFINITION}.StaticHyperParameters.hub_token" in paths
+
+
 def test_a_hint_becomes_a_range_around_it_or_a_constant() -> None:
     hints = {"a": "16", "b": "-2.5", "c": "relu", "d": "0", "e": "1", "f": "1e-2"}
     auto = [{"Name": name, "ValueHint": hint} for name, hint in hints.items()]
