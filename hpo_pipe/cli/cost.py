@@ -39,7 +39,8 @@ def cost(url: str, price_per_hour: float | None, price_file: Path | None, as_jso
 
     Prices are those of --price-per-hour, else what each worker was started with (its own --price-per-hour, or
     HPO_PIPE_PRICE_PER_HOUR), else those of the file, by the worker's HPO_PIPE_INSTANCE_TYPE, _REGION and _LIFECYCLE.
-    Without one a cost is unknown. Not counted: coordinators, storage itself, and workers that never had a trial.
+    Without one a cost is unknown. A machine counts from its worker's start to the last thing that it recorded. Not
+    counted: coordinators, storage itself, and workers that never had a trial.
 
     \b
     A price file:
