@@ -197,8 +197,9 @@ def final_is_deleted() -> Iterator[None]:
         final: CheckpointRef | None,
         *,
         resumed: bool,
+        keep_all: bool,
     ) -> None:
-        forget(store, issue, start, commits, final, resumed=resumed)
+        forget(store, issue, start, commits, final, resumed=resumed, keep_all=keep_all)
         if final is not None:
             _delete(store, final)
 
