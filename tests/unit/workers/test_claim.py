@@ -7,11 +7,13 @@ import pytest
 
 from storage_schema.clock import SystemClock
 from storage_schema.errors import OutcomeUnknown, StoreUnavailable
-from storage_schema.keys import SpecId
-from storage_schema.records import LinkKind
+from storage_schema.keys import SpecId, worker_key
+from storage_schema.records import Heartbeat, LinkKind
 from storage_schema.store.local import LocalStore
 from storage_schema.store.memory import MemoryStore
 from tests.unit.workers.stage import SPEC, FaultyStore, Stage, issue, trains
+from workers.claim import Desk
+from workers.lease import Lease, Machine
 
 
 @pytest.mark.parametrize("kind", ["memory", "folder"])
@@ -169,6 +171,32 @@ def test_a_claim_is_in_the_next_heartbeat_and_a_closed_spec_among_the_recent(sta
     stage.lease.step()
     assert (stage.heartbeat()["holding"], stage.heartbeat()["recent"]) == ([], ["00000000-000"])
     assert stage.lease.due_in_s() == pytest.approx(stage.study.timing.flush_s)
+
+
+def test_a_claim_and_the_heartbeat_say_how_the_machine_was_hired(stage: Stage) -> None:
+    hired = (("instance_type", "g5.xlarge"), ("lifecycle", "spot"))
+    machine = Machine(name="h", host="h", pid=1, slots=4, gpus=8, facts=(("cpus", "2"),), hired=hired)
+    lease = Lease(stage.world, stage.study.timing, machine)
+    started = f"{stage.clock.now():.3f}"
+    stage.clock.sleep(5)
+    lease.step()
+    beat = Heartbeat.from_bytes(stage.store.get(worker_key(lease.worker)).data, lease.worker)
+    assert beat.machine == (("cpus", "2"), *hired)
+    desk = Desk(
+        stage.world,
+        stage.study,
+        stage.board,
+        lease,
+        max_age_s=0.0,
+        stopping=lambda: False,
+        give_up=lambda: False,
+    )
+    stage.publish(issue())
+    claimed = desk.claim(frozenset())
+    assert claimed is not None
+    (claim,) = stage.chain()
+    counts = {"gpus": "8", "slots": "4", "started_at": started}
+    assert claim.machine == tuple(sorted({**counts, **dict(hired)}.items()))
 
 
 def test_a_heartbeat_is_renewed_every_flush_and_never_has_equal_bytes(stage: Stage) -> None:
