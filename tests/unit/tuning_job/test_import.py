@@ -227,7 +227,15 @@ def test_what_the_service_says_of_a_job_is_taken_as_well() -> None:
     }
     found = imported(small() | told)
     assert found.draft == imported(small()).draft
-    assert {item.path for item in found.left_out} >= told.keys()
+    reasons = {item.path: item.reason for item in found.left_out}
+    assert {reasons[name] for name in told} == {"what became of the job, not what was asked for"}
+
+
+def test_an_algorithm_without_metric_definitions_has_no_pattern_and_that_is_said() -> None:
+    found = imported(changed(small(), ..., DEFINITION, "AlgorithmSpecification", "MetricDefinitions"))
+    assert found.draft.program.metric_patterns == ()
+    assert [m.name for m in found.draft.metrics] == ["loss"]
+    assert any("report 'loss' with hpo_pipe.trial, or print it and add a pattern" in n for n in found.notes)
 
 
 def test_secrets_among_the_constants_are_left_out_quoted_or_not() -> None:
