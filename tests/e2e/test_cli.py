@@ -229,7 +229,9 @@ def terminal(folder: Path, *arguments: str, env: dict[str, str] | None = None) -
         encoding="utf-8",
         timeout=60,
         dimensions=(40, 120),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background jobs
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # ignored in a shell's background jobs
     )
 
 
