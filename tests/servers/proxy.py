@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -119,12 +120,15 @@ def first(count: int, fault: Fault, method: str | None = None) -> Plan:
 
 
 def at_random(rate: float, *faults: Fault, seed: int, method: str | None = None) -> Plan:
-    """Return the plan in which a share `rate` of the requests (of `method`) meets one of `faults`."""
-    draw = random.Random(seed)
+    """Return the plan in which a share `rate` of the requests (of `method`) meets one of `faults`, each in its turn.
+
+    In turn, so that as many hits as there are faults have met every one of them.
+    """
+    draw, turn = random.Random(seed), cycle(faults)
 
     def plan(request: Request) -> Fault | None:
         hit = draw.random() < rate
-        return draw.choice(faults) if hit and method in (None, request.method) else None
+        return next(turn) if hit and method in (None, request.method) else None
 
     return plan
 
