@@ -63,6 +63,12 @@ class Pb2Scheduler(PbtScheduler):
     def _explored(
         self, view: View, trial: TrialState, source: int, rung: int
     ) -> tuple[Mapping[str, Json], str]:
+        with one_thread():
+            return self._by_bandit(view, trial, source, rung)
+
+    def _by_bandit(
+        self, view: View, trial: TrialState, source: int, rung: int
+    ) -> tuple[Mapping[str, Json], str]:
         numbers = [column for column, kind in enumerate(view.space.kinds) if kind.kind == "number"]
         steps = [step for state in view.history.trials for step in steps_of(view, state)]
         known = sorted((s for s in steps if not math.isnan(s.change)), key=lambda s: (s.told, s.trial.number))
@@ -72,19 +78,6 @@ class Pb2Scheduler(PbtScheduler):
             parameters, how = super()._explored(view, trial, source, rung)
             return parameters, f"with {len(known)} steps known, {least} are needed for the bandit; {how}"
         under_way = [step for step in steps if math.isnan(step.change)][-MAX_BELIEVED:]
-        with one_thread():
-            return self._chosen(view, trial, source, rung, numbers, known, under_way)
-
-    def _chosen(
-        self,
-        view: View,
-        trial: TrialState,
-        source: int,
-        rung: int,
-        numbers: list[int],
-        known: list[Step],
-        under_way: list[Step],
-    ) -> tuple[Mapping[str, Json], str]:
         bandit = _Bandit(view, numbers, known, under_way, rung, view.history.rungs[rung].loss(source))
         before = view.history.trials[source].parameters
         own = view.space.encode(before)

@@ -54,7 +54,7 @@ def read_algorithm(found: Json, resource: ResourceTable | None, where: str) -> A
         allowed = (
             "none, because there is no [resource] that trials could be compared at; [resource] needs max"
         )
-        raise mistake(where, f"{KEY}.scheduler", scheduler_name, allowed)
+        raise mistake(where, *_written(found, scheduler_name), allowed)
     scheduler_names = _names(scheduler) - {"eta"}
     known = ["name", "scheduler", "searcher", *sorted(scheduler_names | _names(searcher))]
     if lines := unknown_names(given, known, where, KEY):
@@ -97,6 +97,14 @@ def _table(found: Json, where: str) -> dict[str, Json]:
                 raise mistake(where, f"{KEY}.{key}", table[key], f"nothing, for {name} says it")
         return {**COMBINATIONS[name], **table}
     return _bare(found, where)
+
+
+def _written(found: Json, scheduler: Json) -> tuple[str, Json]:
+    """Return the key and the value by which a file chose its scheduler: its own, or the name for both parts."""
+    name = found.get("name") if isinstance(found, Mapping) else found
+    if isinstance(name, str) and name in COMBINATIONS:
+        return (f"{KEY}.name" if isinstance(found, Mapping) else KEY), name
+    return f"{KEY}.scheduler", scheduler
 
 
 def _bare(name: Json, where: str) -> dict[str, Json]:

@@ -244,6 +244,10 @@ MISTAKES = {
         "resource.max is missing, expected an integer from 1 to 9999999999",
         "resource.eta is 1, expected an integer from 2 to 1000",
     ],
+    ("BOHB without a resource", "[resource]\nmax = 27", '[algorithm]\nname = "bohb"'): [
+        "algorithm.name is 'bohb', expected none, because there is no [resource] that trials could be compared "
+        "at; [resource] needs max"
+    ],
     ("ASHA without a resource", "[resource]\nmax = 27", '[algorithm]\nscheduler = "asha"'): [
         "algorithm.scheduler is 'asha', expected none, because there is no [resource] that trials could be compared "
         "at; [resource] needs max"
