@@ -19,7 +19,9 @@ METRICS = "metrics/"
 OUTPUT = "output/"
 CHECKPOINTS = "checkpoints/"
 WORKERS = "workers/"
+CODE = "code/"
 SNAPSHOTS = "snapshots/"
+SUBMISSIONS = "submissions/"
 PROOF = "proof/"
 """Scratch of `doctor`; deleted behind it."""
 
@@ -27,6 +29,8 @@ MAX_ENTRY = 10**8 - 1
 MAX_INDEX = 999
 MAX_LINK = 9999
 MAX_SEGMENT = 10**6 - 1
+MAX_SUBMISSION = 10**8 - 1
+MAX_STEP = 9999
 MAX_TRIAL = 10**8 - 1
 MAX_RESOURCE = 10**10 - 1
 MAX_FILE_NAME = 400
@@ -41,6 +45,8 @@ _SEGMENT_KEY = re.compile(r"metrics/([0-9]{8})/([0-9]{3})\.([0-9]{4})\.([0-9]{6}
 _OUTPUT_KEY = re.compile(r"output/([0-9]{8})/([0-9]{3})\.([0-9]{4})\.txt")
 _CHECKPOINT = re.compile(r"checkpoints/([0-9]{8})/([0-9]{10})-([0-9]{8}-[0-9]{3})\.([0-9]{4})/")
 _WORKER_KEY = re.compile(r"workers/([a-z0-9][a-z0-9-]{0,62})\.json")
+_SUBMISSION_KEY = re.compile(r"submissions/([0-9]{8})\.([0-9]{4})\.json")
+_CODE_KEY = re.compile(r"code/([0-9a-f]{64})\.tar\.gz")
 _SNAPSHOT_KEY = re.compile(r"snapshots/([0-9]{8})\.parquet")
 _FILE_PART = re.compile(r"[A-Za-z0-9._+=@-]{1,200}")
 
@@ -222,6 +228,34 @@ def parse_snapshot_key(key: str) -> int | None:
     """Return the snapshot's last entry, or None where `key` is no snapshot key."""
     found = _SNAPSHOT_KEY.fullmatch(key)
     return int(found[1]) if found else None
+
+
+def submission_key(number: int, step: int) -> str:
+    """Return the key of one step of a submission; both count from 1, and step 1 says what is to be started."""
+    number = _within(number, MAX_SUBMISSION, "submission", 1)
+    return f"{SUBMISSIONS}{number:08}.{_within(step, MAX_STEP, 'step', 1):04}.json"
+
+
+def parse_submission_key(key: str) -> tuple[int, int] | None:
+    """Return a submission's number and step, or None where `key` is no such key."""
+    found = _SUBMISSION_KEY.fullmatch(key)
+    if not found or not int(found[1]) or not int(found[2]):
+        return None
+    return int(found[1]), int(found[2])
+
+
+def code_key(sha256: str) -> str:
+    """Return the key of the archive of code that has this sha256: 64 lower-case hexadecimal digits."""
+    key = f"{CODE}{sha256}.tar.gz"
+    if parse_code_key(key) is None:
+        raise UserError(f"sha256 of an archive of code {sha256[:80]!r}: expected 64 digits, 0-9 and a-f")
+    return key
+
+
+def parse_code_key(key: str) -> str | None:
+    """Return the sha256 of an archive of code, or None where `key` is no such key."""
+    found = _CODE_KEY.fullmatch(key)
+    return found[1] if found else None
 
 
 def checked_worker(worker: str) -> str:

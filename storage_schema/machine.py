@@ -26,6 +26,7 @@ VARIABLES = {
     "HPO_PIPE_REGION": "region",
     "HPO_PIPE_LIFECYCLE": "lifecycle",
     "HPO_PIPE_PRICE_PER_HOUR": "price_per_hour",
+    "HPO_PIPE_SUBMISSION": "submission",
 }
 """Environment variable to fact."""
 

@@ -1,7 +1,8 @@
 """SageMaker's CreateHyperParameterTuningJob requests, read as study files.
 
-:mod:`~hpo_pipe.tuning_job.shape` holds a request against the service's own model, :mod:`~hpo_pipe.tuning_job.request`
-keeps account of what was carried over, and :mod:`~hpo_pipe.tuning_job.written` writes the study file.
+:mod:`~hpo_pipe.service_model` holds a request against the service's own model,
+:mod:`~hpo_pipe.tuning_job.request` keeps account of what was carried over, and
+:mod:`~hpo_pipe.tuning_job.written` writes the study file.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpo_pipe.tuning_job.paths import Path, path_text
+from hpo_pipe.key_path import Path, path_text
 from hpo_pipe.tuning_job.request import CONFIG, Request
 from storage_schema.errors import StudyFileError, nearest
 

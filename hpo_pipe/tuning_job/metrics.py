@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hpo_pipe.tuning_job.paths import Path
+from hpo_pipe.key_path import Path
 from hpo_pipe.tuning_job.request import Request
 from storage_schema.codec import Json
 from storage_schema.errors import nearest

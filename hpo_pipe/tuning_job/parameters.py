@@ -7,10 +7,10 @@ import math
 import re
 from collections.abc import Callable
 
+from hpo_pipe.key_path import Path
 from hpo_pipe.parameters import MAX_INTEGER
 from hpo_pipe.space_reading import PARAMETER_NAME
 from hpo_pipe.study_file.program import looks_secret
-from hpo_pipe.tuning_job.paths import Path
 from hpo_pipe.tuning_job.request import Request
 from storage_schema.codec import Json
 

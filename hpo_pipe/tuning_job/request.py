@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hpo_pipe.key_path import Path, path_text
 from hpo_pipe.options import mistake
-from hpo_pipe.tuning_job.paths import Path, path_text
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError
 

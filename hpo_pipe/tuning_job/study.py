@@ -6,15 +6,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hpo_pipe.key_path import Path
+from hpo_pipe.service_model import answer_members, check_request, request_members
 from hpo_pipe.study_file import StudyDraft
 from hpo_pipe.study_file.program import looks_secret
 from hpo_pipe.study_file.read import cleaned_name, read_tables
 from hpo_pipe.tuning_job.definition import chosen
 from hpo_pipe.tuning_job.metrics import read_metrics
 from hpo_pipe.tuning_job.parameters import plain_text, read_constants, read_ranges
-from hpo_pipe.tuning_job.paths import Path
 from hpo_pipe.tuning_job.request import CONFIG, LeftOut, Request
-from hpo_pipe.tuning_job.shape import answered_only, check_shape
 from hpo_pipe.tuning_job.strategy import read_strategy
 from hpo_pipe.tuning_job.written import written
 from storage_schema.codec import Json
@@ -24,6 +24,9 @@ PROGRAM = "train.py"
 _CRITERIA = (CONFIG, "TuningJobCompletionCriteria")
 _PARENTS = ("WarmStartConfig", "ParentHyperParameterTuningJobs")
 CONVERGENCE = 0.01
+SERVICE = "sagemaker"
+OPERATION = "CreateHyperParameterTuningJob"
+_ANSWER = "DescribeHyperParameterTuningJob"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +63,9 @@ def import_tuning_job(
     Raises:
         StudyFileError: with one line for each mistake in the request.
     """
-    answered = answered_only(raw)
-    check_shape({name: value for name, value in raw.items() if name not in answered}, where)
+    answered = _answered_only(raw)
+    asked = {name: value for name, value in raw.items() if name not in answered}
+    check_request(SERVICE, OPERATION, asked, where)
     request = Request(raw, where)
     for name in answered:
         request.leave((name,), "what became of the job, not what was asked for")
@@ -177,3 +181,9 @@ def _warm_start(request: Request, urls: Mapping[str, str]) -> tuple[dict[str, Js
     table = {"studies": known, "mode": mode} if known else {}
     others = [name for name in names if name not in urls]
     return table, {"studies": others, "mode": mode} if others else {}
+
+
+def _answered_only(raw: Mapping[str, Json]) -> list[str]:
+    """Return the names that say what became of a job: those of an answer about one, but of no request."""
+    answer = answer_members(SERVICE, _ANSWER) | {"ResponseMetadata"}
+    return [name for name in raw if name in answer - request_members(SERVICE, OPERATION)]

@@ -19,6 +19,7 @@ from storage_schema.records.log import (
 from storage_schema.records.metric import GOALS, Metric
 from storage_schema.records.presence import Board, Heartbeat, Held, OpenSpec
 from storage_schema.records.study import Limits, Program, Resource, Study, Timing
+from storage_schema.records.submission import StepKind, Submission, SubmissionStep
 from storage_schema.records.warm_start import WarmResult, WarmSource, WarmStart
 
 __all__ = [
@@ -50,8 +51,11 @@ __all__ = [
     "SegmentRef",
     "SetLimits",
     "SettledSpec",
+    "StepKind",
     "StopTrial",
     "Study",
+    "Submission",
+    "SubmissionStep",
     "Timing",
     "WarmResult",
     "WarmSource",

@@ -31,6 +31,7 @@ SECTIONS = {
     "6.6": (records.Heartbeat, records.Held),
     "6.7": (records.Board,),
     "6.9": (records.WarmStart, records.WarmSource, records.WarmResult),
+    "6.10": (records.Submission, records.SubmissionStep),
     "8.1": (TrialFile,),
 }
 RENAMED = {"id": "link"}

@@ -25,7 +25,10 @@ from storage_schema.records import (
     RetryTrial,
     SetLimits,
     SettledSpec,
+    StepKind,
     StopTrial,
+    Submission,
+    SubmissionStep,
 )
 from tests.unit.coordinator.world import HandWorker, World, a_study
 
@@ -215,5 +218,29 @@ SWEEP_JSON = json.dumps(
         "early_terminate": {"type": "hyperband", "max_iter": 27, "s": 2},
     }
 ).encode()
+SUBMISSION = Submission(
+    number=3,
+    token="00ff00ff00ff00ff",
+    author="ada@host",
+    at=1.7e9,
+    target="aws-batch",
+    workers=16,
+    instance_type="g5.xlarge",
+    lifecycle="spot",
+    plan={"url": "s3://bucket/studies/digits", "slots": None, "env": {"A": "b"}},
+    settings={"job_queue": "spot"},
+)
+SUBMISSION_STEP = SubmissionStep(
+    number=3,
+    step=2,
+    token="00ff00ff00ff00fe",
+    author="ada@host",
+    at=1.7e9 + 2,
+    kind=StepKind.STARTED,
+    workers=12,
+    jobs=("8c1f-4", "8c1f-5"),
+    refusal="quota",
+    message="ResourceLimitExceeded: 12 of 16",
+)
 
 __all__ = ["HandWorker", "World"]

@@ -28,7 +28,18 @@ from storage_schema.errors import DamagedRecord, StudyFileError, UserError
 from storage_schema.history import History
 from storage_schema.keys import LinkId, SpecId
 from storage_schema.metric_log import curves, read_segment, thinned
-from storage_schema.records import Board, Entry, Facts, Heartbeat, Link, Manifest, SegmentRef, Study
+from storage_schema.records import (
+    Board,
+    Entry,
+    Facts,
+    Heartbeat,
+    Link,
+    Manifest,
+    SegmentRef,
+    Study,
+    Submission,
+    SubmissionStep,
+)
 from storage_schema.terminal import printable_output
 from storage_schema.trial_env import TrialFile
 from tests.fuzz import samples
@@ -130,6 +141,7 @@ PARSERS: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
     (keys.parse_manifest_key, keys.manifest_key),
     (keys.parse_worker_key, keys.worker_key),
     (keys.parse_snapshot_key, keys.snapshot_key),
+    (keys.parse_submission_key, lambda found: keys.submission_key(*found)),
 )
 
 
@@ -299,6 +311,18 @@ TARGETS: dict[str, Target] = {
     "board": record(
         Board.from_bytes, "hints/board.json: ", "presence.Board", samples.golden("hints_board.json")
     ),
+    "submission": record(
+        lambda data: Submission.from_bytes(data, 3),
+        "submissions/00000003.0001.json: ",
+        "submission.Submission",
+        samples.SUBMISSION.to_bytes(),
+    ),
+    "submission_step": record(
+        lambda data: SubmissionStep.from_bytes(data, 3, 2),
+        "submissions/00000003.0002.json: ",
+        "submission.SubmissionStep",
+        samples.SUBMISSION_STEP.to_bytes(),
+    ),
     "log": Target(read=fold, samples=(samples.LOG_BYTES,), names="log/0000000", is_json=True),
     "decide": Target(
         read=decided,
@@ -344,6 +368,7 @@ TARGETS: dict[str, Target] = {
                 "parse_manifest_key",
                 "parse_worker_key",
                 "parse_snapshot_key",
+                "parse_submission_key",
             )
         ),
         allowed=(),

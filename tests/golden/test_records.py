@@ -40,8 +40,11 @@ from storage_schema.records import (
     SegmentRef,
     SetLimits,
     SettledSpec,
+    StepKind,
     StopTrial,
     Study,
+    Submission,
+    SubmissionStep,
     Timing,
     WarmResult,
     WarmSource,
@@ -256,6 +259,36 @@ RECORDS = {
     "hints/board.json": (
         Board(head=43, open=(OpenSpec(spec=SPEC, next_link=3, priority=1, trial=7),), paused=True, beat=5),
         Board.from_bytes,
+    ),
+    "submissions/00000003.0001.json": (
+        Submission(
+            number=3,
+            token="f00d",
+            author="ada@host",
+            at=1.5,
+            target="aws-batch",
+            workers=16,
+            instance_type="g5.xlarge",
+            lifecycle="spot",
+            plan={"url": "s3://bucket/studies/digits"},
+            settings={"job_queue": "spot"},
+        ),
+        lambda data: Submission.from_bytes(data, 3),
+    ),
+    "submissions/00000003.0002.json": (
+        SubmissionStep(
+            number=3,
+            step=2,
+            token="f00e",
+            author="ada@host",
+            at=2.5,
+            kind=StepKind.STARTED,
+            workers=12,
+            jobs=("8c1f-4",),
+            refusal="quota",
+            message="12 of 16",
+        ),
+        lambda data: SubmissionStep.from_bytes(data, 3, 2),
     ),
 }
 PINNED = Path(__file__).with_name("records")

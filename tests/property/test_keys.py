@@ -18,6 +18,7 @@ CHECKPOINTS = st.builds(
     keys.CheckpointId, st.integers(0, keys.MAX_TRIAL), st.integers(0, keys.MAX_RESOURCE), SPECS, NUMBERS
 )
 WORKERS = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)
+STEPS = st.tuples(st.integers(1, keys.MAX_SUBMISSION), st.integers(1, keys.MAX_STEP))
 OUTPUTS = st.tuples(SPECS, NUMBERS)
 
 KINDS = {
@@ -29,6 +30,7 @@ KINDS = {
     "manifest": (CHECKPOINTS, keys.manifest_key, keys.parse_manifest_key),
     "worker": (WORKERS, keys.worker_key, keys.parse_worker_key),
     "snapshot": (ENTRIES, keys.snapshot_key, keys.parse_snapshot_key),
+    "submission": (STEPS, lambda s: keys.submission_key(*s), keys.parse_submission_key),
 }
 
 

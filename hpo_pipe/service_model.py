@@ -12,17 +12,15 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
+from hpo_pipe.key_path import Path, path_text
 from hpo_pipe.options import MAX_LINES, mistake, unknown_names
-from hpo_pipe.tuning_job.paths import Path, path_text
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError, nearest
 from storage_schema.redaction import redacted
 
-OPERATION = "CreateHyperParameterTuningJob"
-_ANSWER = "DescribeHyperParameterTuningJob"
 _MAY_GROW = "InstanceType"
 """Enumerations of this kind grow with every generation of machines: an older botocore lacks the newest."""
-_MACHINE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9-]+")
+_MACHINE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -34,29 +32,36 @@ _TYPES: dict[str, tuple[type, ...]] = {
 _WORDS = {"string": "a string", "integer": "an integer", "long": "an integer", "boolean": "true or false"}
 
 
-def check_shape(request: Mapping[str, Json], where: str) -> None:
-    """Raise StudyFileError, with one line for each mistake, where the service would not take `request`."""
-    lines = list(islice(_mistakes(_input_shape(), request, where, ()), MAX_LINES))
+def check_request(service: str, operation: str, request: Mapping[str, Json], where: str) -> None:
+    """Raise StudyFileError, with one line for each mistake, where the service would not take `request`.
+
+    Args:
+        service: the SDK's name of the service, as in ``sagemaker``.
+        operation: the service's name of the operation, as in ``CreateTrainingJob``.
+        request: the operation's parameters.
+        where: names the request in messages.
+    """
+    lines = list(islice(_mistakes(_operation(service, operation).input_shape, request, where, ()), MAX_LINES))
     if lines:
         raise StudyFileError("\n".join(lines))
 
 
-def answered_only(request: Mapping[str, Json]) -> list[str]:
-    """Return the names in `request` that say what became of a job: those of an answer about one, but of no request."""
-    answer = {*_model().operation_model(_ANSWER).output_shape.members, "ResponseMetadata"}
-    return [name for name in request if name in answer and name not in _input_shape().members]
+def request_members(service: str, operation: str) -> frozenset[str]:
+    """Return the names at the top of an operation's request."""
+    return frozenset(_operation(service, operation).input_shape.members)
 
 
-def _input_shape() -> Any:
-    return _model().operation_model(OPERATION).input_shape
+def answer_members(service: str, operation: str) -> frozenset[str]:
+    """Return the names at the top of an operation's answer."""
+    return frozenset(_operation(service, operation).output_shape.members)
 
 
 @cache
-def _model() -> Any:
+def _operation(service: str, operation: str) -> Any:
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
-    return ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+    return ServiceModel(Loader().load_service_model(service, "service-2"), service).operation_model(operation)
 
 
 def _mistakes(shape: Any, found: Json, where: str, path: Path) -> Iterator[str]:
@@ -124,8 +129,10 @@ def _of_text(shape: Any, found: str, where: str, path: Path) -> Iterator[str]:
     enum, pattern = shape.enum, shape.metadata.get("pattern")
     low, high = shape.metadata.get("min", 0), shape.metadata.get("max", len(found))
     if enum and shape.name.endswith(_MAY_GROW):
-        if not _MACHINE.fullmatch(found):
-            yield _line(where, path, found, "an instance type such as ml.g5.xlarge" + nearest(found, enum))
+        prefix = "ml." if enum[0].startswith("ml.") else ""
+        like = f"{prefix}g5.xlarge"
+        if not found.startswith(prefix) or not _MACHINE.fullmatch(found[len(prefix) :]):
+            yield _line(where, path, found, f"an instance type such as {like}" + nearest(found, enum))
     elif enum:
         if found not in enum:
             yield _line(where, path, found, " or ".join(enum) + nearest(found, enum))
