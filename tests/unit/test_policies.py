@@ -21,6 +21,7 @@ ALL = [
     *(role_policy(URL, role) for role in Role),
     role_policy(URL, Role.WORKER, with_ticks=True, kms_key=KMS),
     bucket_policy(URL),
+    role_policy(URL, Role.COORDINATOR, scales=True),
 ]
 
 
@@ -44,7 +45,7 @@ def test_only_who_writes_may_write() -> None:
     for role in (Role.WORKER, Role.COORDINATOR, Role.SUBMITTER):
         assert not RIGHTS[role].created & RIGHTS[role].replaced
     assert not any(
-        pattern.startswith(("log/", "chain/", "study.json"))
+        pattern.startswith(("log/", "chain/", "study.json", "submissions/", "code/"))
         for rights in RIGHTS.values()
         for pattern in rights.replaced | rights.deleted
     )
@@ -93,6 +94,15 @@ def test_what_no_policy_can_be_made_of(url: str, options: dict[str, Any]) -> Non
 def test_ticks_are_for_workers() -> None:
     with pytest.raises(UserError, match="role worker"):
         role_policy(URL, Role.OBSERVER, with_ticks=True)
+
+
+def test_only_who_starts_workers_records_that() -> None:
+    assert {role for role in Role if "submissions/*" in RIGHTS[role].created} == {Role.SUBMITTER}
+    scaling = role_policy(URL, Role.COORDINATOR, scales=True)
+    record = "arn:aws:s3:::bucket/studies/first/submissions/*"
+    assert record in str(scaling) and record not in str(role_policy(URL, Role.COORDINATOR))
+    with pytest.raises(UserError, match="only a coordinator scales"):
+        role_policy(URL, Role.WORKER, scales=True)
 
 
 def test_the_command_prints_what_can_be_piped_on() -> None:
