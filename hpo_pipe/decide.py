@@ -70,7 +70,7 @@ def _cost(decision: Decision) -> int:
 
 
 def reached_limit(view: View) -> str:
-    """Return why the study must end now (target, wall time, GPU-hours, no progress), or an empty string."""
+    """Return why the study must end now (target, wall time, GPU-hours, budget, no progress), or an empty string."""
     history = view.history
     limits, best = history.limits, history.best_seen
     name = history.study.objective.name
@@ -82,4 +82,6 @@ def reached_limit(view: View) -> str:
         return f"the wall-time limit of {limits.wall_s:g} s was reached"
     if limits.gpu_hours is not None and history.gpu_s >= limits.gpu_hours * 3600:
         return f"the limit of {limits.gpu_hours:g} GPU-hours was reached"
+    if limits.cost is not None and history.spent >= limits.cost:
+        return f"the budget of ${limits.cost:,.2f} was reached: training has cost ${history.spent:,.2f}"
     return stalled(view)

@@ -19,6 +19,7 @@ def fold_facts(history: History, facts: Facts) -> None:
     if history.started_at is None:
         history.change("started_at", facts.now)
     history.change("now", max(history.now, facts.now))
+    history.change("open_cost", facts.open_cost)
     for settled in facts.settled:
         _settle(history, settled)
     history.change("news", tuple(news for progress in facts.progress for news in _report(history, progress)))
@@ -146,6 +147,8 @@ def _settle(history: History, settled: SettledSpec) -> None:
     history.note(lambda: _unsettle(history, spec, before))
     history.change("wall_s", history.wall_s + settled.wall_s)
     history.change("gpu_s", history.gpu_s + settled.gpu_s)
+    history.change("cost", history.cost + settled.cost)
+    history.change("unpriced", history.unpriced + settled.unpriced)
     _see(history, spec, settled.curves.get(history.study.objective.name, ()))
     trial = history.trials[spec.issue.trial]
     history.touch(trial.number)

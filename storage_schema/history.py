@@ -50,6 +50,12 @@ class History:
         self.issued_resource = 0
         self.wall_s = 0.0
         self.gpu_s = 0.0
+        self.cost = 0.0
+        """Dollars: of settled specs, as far as their machines have a price."""
+        self.open_cost = 0.0
+        """Dollars of open specs when the newest facts were seen; told only where the study has a budget."""
+        self.unpriced = 0
+        """Attempts at settled specs whose cost is not known, and not in :attr:`cost`."""
         self.news: tuple[tuple[int, int], ...] = ()
         """(trial, resource) of what the newest facts report of open specs."""
         self.touched: list[int] = []
@@ -57,6 +63,11 @@ class History:
         something for each trial reads on from where it stopped, and looks at these again."""
         self._sign = 1.0 if study.objective.goal == "minimize" else -1.0
         self._journal = Journal()
+
+    @property
+    def spent(self) -> float:
+        """Dollars of training, as far as the log tells: what the budget is held against."""
+        return self.cost + self.open_cost
 
     @property
     def closed(self) -> bool:

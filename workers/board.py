@@ -33,6 +33,11 @@ class BoardReader:
         """Whether the study is paused: claim nothing."""
         return self._board is not None and self._board.paused
 
+    @property
+    def budget(self) -> bool:
+        """Whether the study has a budget: who does not say what its machine costs claims nothing."""
+        return self._board is not None and self._board.budget
+
     def refresh(self, max_age_s: float = 0.0) -> None:
         """Read the board if it has changed; no request where it was read within `max_age_s` or is being read now."""
         now = self._world.clock.monotonic()

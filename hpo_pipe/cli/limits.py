@@ -16,6 +16,7 @@ from hpo_pipe.cli.output import print_json, print_lines, say
         "hpo-pipe limits ./study                       what they are, and how much is used",
         "hpo-pipe limits ./study --trials 200",
         "hpo-pipe limits ./study --wall-time 12h --target none",
+        "hpo-pipe limits s3://bucket/studies/first --cost 50",
     ),
 )
 @url_argument
@@ -31,6 +32,11 @@ from hpo_pipe.cli.output import print_json, print_lines, say
 )
 @click.option(
     "--gpu-hours", type=OrNone(click.FloatRange(min=0, min_open=True), "hours"), help="GPU hours in all."
+)
+@click.option(
+    "--cost",
+    type=OrNone(click.FloatRange(min=0, min_open=True), "dollars"),
+    help="Dollars of training in all: the study's budget.",
 )
 @click.option(
     "--target", type=OrNone(click.FLOAT, "value"), help="End when the objective is at least this good."
@@ -50,7 +56,7 @@ def limits(url: str, as_json: bool, **given: Any) -> None:
     """Show or change when the study ends; `none` takes a limit away. Reopens a study that has ended."""
     from dataclasses import replace
 
-    from hpo_pipe.report.status import limit_uses
+    from hpo_pipe.report.limits import limit_uses, uncounted
     from hpo_pipe.report.words import number
     from hpo_pipe.study import open_study
 
@@ -67,6 +73,8 @@ def limits(url: str, as_json: bool, **given: Any) -> None:
         )
     state = study.look()
     now = state.history.limits
+    if note := uncounted(state):
+        say(f"note: {note}")
     if as_json:
         print_json({"limits": now.to_json(), "used": {use.name: use.used for use in limit_uses(state)}})
         return

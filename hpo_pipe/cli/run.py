@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from hpo_pipe.cli.arguments import StudyUrl, examples
 from hpo_pipe.cli.failures import CONFIGURATION, CTRL_C, FAILURE, INTERRUPTED, complain
 from hpo_pipe.cli.output import print_lines, say
+from storage_schema.machine import MAX_PRICE
 
 if TYPE_CHECKING:
     from hpo_pipe.launch.children import Children
@@ -37,6 +39,12 @@ MAX_WORKERS = 256
 @click.option("--slots", type=click.IntRange(min=1), help="Trials at a time in each worker.")
 @click.option("--gpus-per-trial", type=click.IntRange(min=0), help="GPUs dealt to each trial.")
 @click.option(
+    "--price-per-hour",
+    type=click.FloatRange(0, MAX_PRICE),
+    metavar="DOLLARS",
+    help="What this machine costs, shared by the workers: for a study that has a budget.",
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), help="Of all random draws; else the study file's, or a random one."
 )
 @click.option(
@@ -50,6 +58,7 @@ def run(
     workers: int,
     slots: int | None,
     gpus_per_trial: int | None,
+    price_per_hour: float | None,
     seed: int | None,
     logs: Path | None,
 ) -> int:
@@ -70,10 +79,13 @@ def run(
     _note_another_python(creation.study.program.command)
     if study.finished:
         return _end(study, "the study has ended already")
-    options = _worker_options(slots, gpus_per_trial)
+    options = _options({"--slots": slots, "--gpus-per-trial": gpus_per_trial})
+    share = _options({"--price-per-hour": None if price_per_hour is None else price_per_hour / workers})
     folder = study_file.absolute().parent
-    children = _children(study.url, workers, options, folder, logs or STUDIES / f"{creation.study.name}.logs")
-    again = _again(study_file, url, workers, [*options, *(["--logs", str(logs)] if logs else [])])
+    where = logs or STUDIES / f"{creation.study.name}.logs"
+    children = _children(study.url, workers, [*options, *share], folder, where)
+    own = _options({"--price-per-hour": price_per_hour, "--logs": logs})
+    again = _again(study_file, url, workers, [*options, *own])
     return _leave(_session(study, children), study, children, again)
 
 
@@ -86,8 +98,7 @@ def _again(study_file: Path, url: str | None, workers: int, options: list[str]) 
     return shlex.join(["hpo-pipe", "run", str(study_file), *place, *many, *options])
 
 
-def _worker_options(slots: int | None, gpus_per_trial: int | None) -> list[str]:
-    given = {"--slots": slots, "--gpus-per-trial": gpus_per_trial}
+def _options(given: Mapping[str, object]) -> list[str]:
     return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 

@@ -101,6 +101,12 @@ class Budget(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     default=0.0,
     help="How much workers differ in speed: the standard deviation of the logarithm.",
 )
+@click.option(
+    "--price-per-hour",
+    type=click.FloatRange(0, min_open=True),
+    metavar="DOLLARS",
+    help="Of one worker, for a study that has a budget (limits.cost).",
+)
 @click.option("--tick", "tick_s", type=Duration(), default="0s", help="From a result to the decision on it.")
 @click.option(
     "--output",
@@ -198,11 +204,19 @@ def _contenders(found: Source, algorithms: tuple[str, ...], given: dict[str, Any
 
 def _limits(study: Study, given: dict[str, Any]) -> Limits:
     """Return the study's own limits, or none where the command names one: the run is then cut there."""
+    from dataclasses import replace
+
     from storage_schema.records import Limits
 
     if given["budget"] or given["seconds"] or given["trials"]:
         return Limits(trials=given["trials"])
-    return study.limits
+    own, price = study.limits, given["price_per_hour"]
+    if own.cost is None:
+        return own
+    if not price:
+        raise click.UsageError("the study has a budget (limits.cost): say what a worker costs, --price-per-hour")
+    hours = own.cost / price  # a virtual worker is one GPU, and the time that it trains is what it costs
+    return replace(own, cost=None, gpu_hours=min(hours, hours if own.gpu_hours is None else own.gpu_hours))
 
 
 def _setting(study: Study, given: dict[str, Any]) -> Setting:

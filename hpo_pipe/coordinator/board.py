@@ -36,6 +36,7 @@ def compose(history: History, chains: Chains) -> Board:
         open=() if history.finished is not None else tuple(open_specs[:MAX_OPEN]),
         paused=history.paused,
         finished=history.finished_entry if history.closed else None,
+        budget=history.limits.cost is not None,
     )
 
 

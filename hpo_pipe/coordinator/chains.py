@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from hpo_pipe.coordinator.spending import LastBeat, dollars, held_s, no_beat
 from storage_schema.codec import sha256
 from storage_schema.errors import Contradiction, DamagedRecord
 from storage_schema.keys import LinkId, SpecId, link_key
@@ -25,6 +26,10 @@ class Chain:
     attempts: int = 0
     wall_s: float = 0.0
     gpu_s: float = 0.0
+    cost: float = 0.0
+    """Dollars: of the attempts that have ended and whose machines have a price."""
+    priced: int = 0
+    """How many those are."""
 
     @property
     def next_link(self) -> int:
@@ -41,23 +46,32 @@ class Chain:
         """The claim that holds the spec now, if one does."""
         return self.last if self.last and self.last.kind is LinkKind.CLAIM else None
 
-    def add(self, link: Link, modified: float) -> None:
-        """Take in the next link."""
+    def add(self, link: Link, modified: float, held_s: float) -> None:
+        """Take in the next link; `held_s`: for how long the claim before it, if any, was held as far as others know."""
         if not may_follow(link.kind, self.last):
             before = self.last.kind if self.last else "nothing"
             raise Contradiction(link.key, f"{link.kind} after {before}")
+        if self.claim is not None:
+            seconds = link.wall_s if link.author == self.claim.author else held_s
+            self._pay(dollars(self.claim, seconds))
         self.last, self.last_modified = link, modified
         self.attempts += link.kind is LinkKind.CLAIM
         self.wall_s += link.wall_s
         self.gpu_s += link.gpu_s
 
+    def _pay(self, amount: float | None) -> None:
+        self.cost += amount or 0.0
+        self.priced += amount is not None
+
 
 class Chains:
     """The chains of all open specs."""
 
-    def __init__(self, store: Store, study: Study) -> None:
+    def __init__(self, store: Store, study: Study, last_beat: LastBeat = no_beat) -> None:
+        """Follow no chain yet; `last_beat` tells when a worker's heartbeat was last replaced."""
         self._store = store
         self._study = study
+        self._last_beat = last_beat
         self._chains: dict[SpecId, Chain] = {}
 
     def keep(self, open_specs: dict[SpecId, SpecState]) -> None:
@@ -90,15 +104,24 @@ class Chains:
             blob = self._store.get(link_key(id))
             if not isinstance(blob, Blob):
                 break
-            chain.add(Link.from_bytes(blob.data, id), blob.modified)
+            chain.add(Link.from_bytes(blob.data, id), blob.modified, self.held_s(chain, blob.modified))
         return chain.next_link != before
 
     def extend(self, link: Link, modified: float, wait: Wait) -> bool:
         """Create `link` as the next one of its chain; take in what stands there. Return whether it is this one."""
         settled = create_settled(self._store, link.key, link.to_bytes(), wait=wait)
         standing = link if settled.mine else Link.from_bytes(settled.data, link.id)
-        self._chains[link.id.spec].add(standing, modified)
+        chain = self._chains[link.id.spec]
+        chain.add(standing, modified, self.held_s(chain, modified))
         return settled.mine
+
+    def held_s(self, chain: Chain, now: float) -> float:
+        """Return for how long the claim of `chain` has been held; `now`: seconds, on the store's clock."""
+        if chain.claim is None:
+            return 0.0
+        return held_s(
+            chain.last_modified, self._last_beat(chain.claim.author), now, self._study.timing.lease_s
+        )
 
     def settled(self, spec: SpecState) -> SettledSpec | None:
         """Return the fact of how the chain of `spec` ended, or None while it has not.
@@ -124,7 +147,20 @@ class Chains:
             gpu_s=round(chain.gpu_s, 3),
             attempts=chain.attempts,
             reason=last.reason[:300],
+            cost=round(chain.cost, 6),
+            priced=chain.priced,
         )
+
+    def open_cost(self, told: Iterable[SettledSpec], now: float) -> float:
+        """Return what the chains that are not `told` have cost at `now`, dollars, as far as prices are known."""
+        settled = {fact.spec for fact in told}
+        amounts = [0.0]
+        for chain in self._chains.values():
+            if chain.spec not in settled:
+                amounts.append(chain.cost)
+                if chain.claim is not None:
+                    amounts.append(dollars(chain.claim, self.held_s(chain, now)) or 0.0)
+        return round(sum(amounts), 6)
 
     def _curves(self, spec: SpecState, last: Link) -> dict[str, tuple[tuple[int, float | None], ...]]:
         parts = [(ref, read_segment(self._named(ref), ref.key)) for ref in last.segments]

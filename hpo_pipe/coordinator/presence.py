@@ -56,6 +56,7 @@ class Presence:
         self._alive_at: dict[LinkId, float] = {}
         self._looked_at: float | None = None
         self._judge_from = -math.inf
+        self._forgotten: dict[str, float] = {}
         self.pointed: set[SpecId] = set()
         """Specs that changed heartbeats point at, until :meth:`followed`: a tick may fail before it looks there."""
         self.missed = False
@@ -96,6 +97,11 @@ class Presence:
             if now - s.changed_at < self._lease_s and store_now - s.modified < self._lease_s
         )
         return sum(beat.slots for beat in beats if beat is not None and beat.role == "worker")
+
+    def last_beat(self, worker: str) -> float | None:
+        """Return when a heartbeat was last replaced, on the store's clock; None where there is none any more."""
+        seen = self.seen.get(worker)
+        return self._forgotten.get(worker) if seen is None else seen.modified
 
     def told(self, claims: Mapping[LinkId, str]) -> dict[LinkId, Held]:
         """Return what holders say of the claims that they hold, where they tell of milestones."""
@@ -150,13 +156,14 @@ class Presence:
     def forget(self, now: float, own: str) -> None:
         """Delete heartbeats that have been silent for very long, so that listings do not grow with history."""
         mine = self.seen.get(own)
+        self._forgotten = {}
         for worker, seen in list(self.seen.items()):
             silent_s = now - seen.changed_at
             if mine is not None:
                 silent_s = max(silent_s, mine.modified - seen.modified)
             if worker != own and silent_s > FORGET_LEASES * self._lease_s:
                 self._store.delete(worker_key(worker))
-                del self.seen[worker]
+                self._forgotten[worker] = self.seen.pop(worker).modified
 
     def _notice_own_pause(self, before: float, after: float) -> None:
         """After a pause of its own (a suspended machine) the observer gives everybody half a lease to be seen again.

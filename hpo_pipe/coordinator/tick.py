@@ -75,8 +75,8 @@ class Coordinator:
         self._pid = pid
         self.log = Log(store, study)
         self._view = View.of(self.log.history)
-        self._chains = Chains(store, study)
         self._presence = Presence(store, study.timing.lease_s)
+        self._chains = Chains(store, study, self._presence.last_beat)
         self._board = BoardWriter(
             store, min(study.timing.flush_s, 2 * study.timing.tick_s), self._rng.getrandbits(40)
         )
@@ -220,8 +220,13 @@ class Coordinator:
             settled = self._settled()
             if attempt == 0:
                 self._backlog.see(len(settled), sum(chain.is_open for chain in self._chains))
+            now = self._store_now()
             facts = Facts(
-                now=self._store_now(), demand=self._demand(), settled=settled, progress=self._progress()
+                now=now,
+                demand=self._demand(),
+                settled=settled,
+                progress=self._progress(),
+                open_cost=0.0 if self.history.limits.cost is None else self._chains.open_cost(settled, now),
             )
             decisions = decide(self._view, facts)
             if not settled and not facts.progress and not decisions:

@@ -9,13 +9,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo_pipe.report.limits import limit_uses
 from hpo_pipe.report.state import StudyState
 from hpo_pipe.report.status import (
     best_pairs,
     condition_line,
     counts_line,
     failure_pairs,
-    limit_uses,
     rung_lines,
 )
 from hpo_pipe.report.words import counted, duration, number, sparkline

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpo_pipe.advance import idle
 from hpo_pipe.ranking import best_loss
 from hpo_pipe.report.front import front_line, front_of, without_best
+from hpo_pipe.report.limits import limit_uses, uncounted
 from hpo_pipe.report.state import StudyState
 from hpo_pipe.report.trials import Trial, best_of, own_best
-from hpo_pipe.report.words import configuration, counted, duration, number, percent
+from hpo_pipe.report.words import configuration, counted, duration, number
 from storage_schema.codec import Json
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitUse:
-    """How much of one limit is used."""
-
-    name: str
-    used: float
-    limit: float
-    text: str
-
-    @property
-    def share(self) -> float:
-        """Between 0 and 1."""
-        return min(1.0, self.used / self.limit) if self.limit > 0 else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,26 +23,6 @@ class RungLine:
     measured: int
     promoted: int
     best: float | None
-
-
-def limit_uses(state: StudyState) -> list[LimitUse]:
-    """Return the limits that are set and how much of each is used; a target is not among them."""
-    limits, history = state.history.limits, state.history
-    unit = state.study.resource.name if state.study.resource else "run"
-    found = (
-        ("trials", len(history.trials), limits.trials, ""),
-        ("total_resource", history.issued_resource, limits.total_resource, f" {unit}s"),
-        ("wall_s", state.elapsed_s, limits.wall_s, ""),
-        ("gpu_hours", history.gpu_s / 3600, limits.gpu_hours, " GPU hours"),
-        ("not_improving", idle(history), limits.not_improving, " trials"),
-    )
-    return [_limit_use(name, used, limit, unit) for name, used, limit, unit in found if limit is not None]
-
-
-def _limit_use(name: str, used: float, limit: float, unit: str) -> LimitUse:
-    say = duration if name == "wall_s" else number
-    text = f"{say(round(used, 2))} of {say(limit)}{unit} ({percent(used, limit)})"
-    return LimitUse(name=name, used=used, limit=limit, text=text)
 
 
 def rung_lines(state: StudyState) -> list[RungLine]:
@@ -111,6 +76,8 @@ def _status_pairs(state: StudyState) -> list[tuple[str, str]]:
         ("time", f"{duration(state.elapsed_s)} elapsed; {duration(history.wall_s)} of training{gpu}")
     )
     pairs += [("limit", f"{use.name} {use.text}") for use in limit_uses(state)]
+    if note := uncounted(state):
+        pairs.append(("note", note))
     if history.limits.target is not None:
         pairs.append(("limit", f"target {number(history.limits.target)} of {state.study.objective.name}"))
     if history.limits.convergence is not None:
@@ -241,6 +208,8 @@ def status_json(state: StudyState) -> dict[str, Json]:
         "elapsed_s": round(state.elapsed_s, 3),
         "training_s": history.wall_s,
         "gpu_hours": history.gpu_s / 3600,
+        "cost": round(history.spent, 6),
+        "unpriced_attempts": history.unpriced,
         "limits": history.limits.to_json(),
         "used": {use.name: use.used for use in limit_uses(state)},
     }

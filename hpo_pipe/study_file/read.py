@@ -180,6 +180,7 @@ def _limits(found: Json, algorithm: Algorithm | None, where: str) -> Limits:
         total_resource=table.total_resource,
         wall_s=None if table.wall_time is None else float(table.wall_time),
         gpu_hours=table.gpu_hours,
+        cost=table.cost,
         target=table.target,
         not_improving=table.not_improving,
         convergence=table.convergence,

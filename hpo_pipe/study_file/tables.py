@@ -91,6 +91,7 @@ class LimitsTable:
     gpu_hours: float | None = option(None, low=0)
     target: float | None = None
     not_improving: int | None = option(None, low=1, high=MAX_TRIAL)
+    cost: float | None = option(None, low=0)
     convergence: float | None = option(None, low=0, high=1)
 
 

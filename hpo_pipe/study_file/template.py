@@ -63,6 +63,7 @@ trials = 100
 # wall_time = "12h"                   # s, min, h, d
 # gpu_hours = 50
 # target = 0.05                       # end when the metric is at least this good
+# cost = 50                           # dollars of training; workers are to say what an hour of their machine costs
 # not_improving = 50                  # end when so many trials have come back without improving on the best one
 # convergence = 0.01                  # end when the best results differ by 1 % of what results differ by
 

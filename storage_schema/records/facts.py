@@ -12,6 +12,8 @@ from storage_schema.records.curve import Curve, curves_json, curves_of
 from storage_schema.records.reading import Fields
 
 OUTCOMES = ("done", "fail", "stop")
+MAX_DOLLARS = 1e15
+"""Of one spec's attempts, or of all open ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,15 @@ class SettledSpec:
     gpu_s: float = 0.0
     attempts: int = 1
     reason: str = ""
+    cost: float = 0.0
+    """Dollars: of the attempts whose machines have a price."""
+    priced: int = 0
+    """How many of the attempts `cost` is of."""
+
+    @property
+    def unpriced(self) -> int:
+        """Attempts whose cost is not known."""
+        return max(0, self.attempts - self.priced)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +69,8 @@ class Facts:
     """Newly settled specs in the order of their ids."""
     progress: tuple[Progress, ...] = ()
     """Of open specs, in the order of their ids; only where the study has milestones."""
+    open_cost: float = 0.0
+    """Dollars that open specs have cost so far; only where the study has a budget."""
 
 
 def facts_json(facts: Facts) -> Json:
@@ -72,6 +85,8 @@ def facts_json(facts: Facts) -> Json:
             {"spec": str(p.spec), "attempt": p.attempt, "curves": curves_json(p.curves)}
             for p in facts.progress
         ]
+    if facts.open_cost:
+        value["open_cost"] = facts.open_cost
     return value
 
 
@@ -82,6 +97,7 @@ def facts_of(f: Fields) -> Facts:
         demand=f.integer("demand"),
         settled=tuple(_settled(item) for item in f.each("settled")),
         progress=tuple(_progress(item) for item in f.each("progress")),
+        open_cost=_dollars(f, "open_cost"),
     )
 
 
@@ -89,8 +105,16 @@ def _progress(f: Fields) -> Progress:
     return Progress(spec=f.spec(), attempt=f.integer("attempt", 1, MAX_LINK), curves=curves_of(f))
 
 
+def _dollars(f: Fields, name: str) -> float:
+    found = f.number(name, 0.0)
+    if not 0 <= found <= MAX_DOLLARS:
+        f.refuse(name, found, f"dollars, at most {MAX_DOLLARS:g}")
+    return found
+
+
 def _settled_json(s: SettledSpec) -> Json:
-    return {
+    priced: dict[str, Json] = {"cost": s.cost, "priced": s.priced} if s.priced else {}
+    return priced | {
         "spec": str(s.spec),
         "link": s.link,
         "outcome": s.outcome,
@@ -116,6 +140,8 @@ def _settled(f: Fields) -> SettledSpec:
         gpu_s=f.number("gpu_s"),
         attempts=f.integer("attempts", 0, MAX_LINK),
         reason=f.text("reason"),
+        cost=_dollars(f, "cost"),
+        priced=f.integer("priced", 0, MAX_LINK, default=0),
     )
 
 

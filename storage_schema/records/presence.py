@@ -117,6 +117,8 @@ class Board:
     paused: bool = False
     finished: int | None = None
     """The entry that finished the study."""
+    budget: bool = False
+    """The study has one: who does not say what its machine costs claims nothing."""
     beat: int = 0
     """Changes with every write, so that readers can tell a living coordinator from a stale board."""
 
@@ -131,6 +133,7 @@ class Board:
                 "paused": self.paused,
                 "finished": self.finished,
                 "beat": self.beat,
+                **({"budget": True} if self.budget else {}),
             }
         )
 
@@ -143,6 +146,7 @@ class Board:
             open=tuple(_open_spec(line) for line in f.array("open", MAX_OPEN)),
             paused=f.flag("paused", False),
             finished=f.optional("finished", lambda name: f.integer(name, 0, MAX_ENTRY)),
+            budget=f.flag("budget", False),
             beat=f.integer("beat", default=0),
         )
 

@@ -44,6 +44,8 @@ class Limits:
     """Seconds since the first log entry, on the store's clock."""
     gpu_hours: float | None = None
     target: float | None = None
+    cost: float | None = None
+    """Dollars of training: the study's budget."""
     """The study ends when the objective is at least this good, within all bounds."""
     not_improving: int | None = None
     """The study ends when so many trials have come back without improving on the best result."""
@@ -63,6 +65,7 @@ class Limits:
             wall_s=f.optional("wall_s", f.number),
             gpu_hours=f.optional("gpu_hours", f.number),
             target=f.optional("target", f.number),
+            cost=f.optional("cost", f.number),
             not_improving=f.optional("not_improving", f.integer),
             convergence=f.optional("convergence", f.number),
         )

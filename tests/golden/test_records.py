@@ -96,6 +96,11 @@ FACTS = Facts(
         ),
     ),
 )
+PRICED = replace(
+    FACTS,
+    settled=(replace(FACTS.settled[0], cost=0.75, priced=1),),
+    open_cost=1.25,
+)
 ISSUE = Issue(
     trial=7,
     start=3,
@@ -150,6 +155,7 @@ RECORDS = {
     "study_with_a_warm_start.json": (WARM, Study.from_bytes),
     "study_of_trade_offs.json": (TRADE_OFFS, Study.from_bytes),
     "study_of_a_population.json": (POPULATION, Study.from_bytes),
+    "study_with_a_budget.json": (replace(STUDY, limits=Limits(cost=50.0)), Study.from_bytes),
     "log/00000045.json": (
         Entry(
             entry=45,
@@ -159,6 +165,10 @@ RECORDS = {
             decisions=(CLONE, StopTrial(trial=1, reason="its place was taken by trial 8")),
         ),
         lambda data: Entry.from_bytes(data, 45),
+    ),
+    "log/00000046.json": (
+        Entry(entry=46, token="f00d", author="coordinator", facts=PRICED, decisions=()),
+        lambda data: Entry.from_bytes(data, 46),
     ),
     "log/00000043.json": (
         Entry(
@@ -260,6 +270,7 @@ RECORDS = {
         Board(head=43, open=(OpenSpec(spec=SPEC, next_link=3, priority=1, trial=7),), paused=True, beat=5),
         Board.from_bytes,
     ),
+    "board_with_a_budget.json": (Board(head=3, open=(), budget=True), Board.from_bytes),
     "submissions/00000003.0001.json": (
         Submission(
             number=3,

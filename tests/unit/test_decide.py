@@ -41,8 +41,8 @@ class Coordinator:
     def history(self):
         return self.view.history
 
-    def tick(self, demand=2, settled=(), now=0.0):
-        facts = Facts(now=now, demand=demand, settled=tuple(settled))
+    def tick(self, demand=2, settled=(), now=0.0, open_cost=0.0):
+        facts = Facts(now=now, demand=demand, settled=tuple(settled), open_cost=open_cost)
         before = picture(self.history)
         decisions = decide(self.view, facts)
         assert picture(self.history) == before
@@ -140,6 +140,30 @@ def test_gpu_hours():
     study.tick()
     assert study.tick(settled=[study.done(0, gpu_s=3599.0)], demand=1) == ()
     assert isinstance(study.tick(settled=[study.done(1, gpu_s=1.0)])[0], Finish)
+
+
+def test_a_budget_counts_what_is_settled_and_what_is_open():
+    study = Coordinator(full_training(limits=Limits(cost=2)))
+    study.tick()
+    assert study.tick(settled=[study.done(0, cost=1.25, priced=1)], demand=1, open_cost=0.74) == ()
+    (finish,) = study.tick(open_cost=0.75)
+    assert finish.reason == "the budget of $2.00 was reached: training has cost $2.00"
+    assert study.history.spent == 2.0
+    assert study.history.unpriced == 0
+    assert list(replay(study.history.study, study.log)) == []
+
+
+def test_a_budget_is_not_reached_by_what_has_no_price_and_a_raised_one_opens_the_study():
+    study = Coordinator(full_training(limits=Limits(cost=2)))
+    study.tick()
+    assert study.tick(settled=[study.done(0, wall_s=1e6, gpu_s=1e6)], demand=1) == ()
+    assert study.history.unpriced == 1
+    (finish,) = study.tick(settled=[study.done(1, cost=3.0, priced=1)])
+    assert finish.reason == "the budget of $2.00 was reached: training has cost $3.00"
+    study.user(SetLimits(limits=Limits(cost=3.5), reason="a user's"))
+    assert len(study.tick()) == 2
+    assert isinstance(study.tick(open_cost=0.5)[0], Finish)
+    assert list(replay(study.history.study, study.log)) == []
 
 
 def test_a_paused_study_decides_nothing_but_its_end():

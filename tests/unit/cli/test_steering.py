@@ -111,6 +111,23 @@ def test_limits_change_only_what_is_named(run: Run, told: Teller) -> None:
     assert found.limits == Limits(trials=None, wall_s=7200.0, target=0.1, gpu_hours=3.0)
 
 
+def test_a_budget_is_set_told_and_says_what_it_leaves_out(run: Run, told: Teller) -> None:
+    done = run("limits", told.url, "--cost", "50")
+    written = entry(told)
+    assert written is not None
+    found = written.decisions[0]
+    assert isinstance(found, SetLimits)
+    assert found.limits == Limits(trials=20, cost=50.0)
+    assert "cost: 0 of 50 dollars (0 %)" in done.stdout
+    assert "the budget leaves out" in done.stderr
+    assert "attempts whose cost is not known: no price was given" in done.stderr
+    status = run("status", told.url).stdout
+    assert "limit     cost 0 of 50 dollars (0 %)" in status
+    assert "note      the budget leaves out" in status
+    assert "the budget" not in run("limits", told.url, "--cost", "none").stderr
+    assert run("limits", told.url, "--cost", "0").exit_code == 2
+
+
 def test_pause_then_resume_then_stop_then_resume(run: Run, told: Teller) -> None:
     for command in ("pause", "resume", "stop", "resume"):
         assert run(command, told.url).exit_code == 0

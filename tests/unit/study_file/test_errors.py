@@ -25,7 +25,7 @@ trials = 40
 LR = 'lr = { type = "float", min = 1e-4, max = 1e-1, log = true }'
 COMMAND = 'command = ["python", "train.py", "--lr={lr}"]'
 TOP = (
-    "name, command, function, metric, parameters, forbidden, resource, algorithm, limits, worker, environment, "
+    "name, command, function, layout, metric, parameters, forbidden, resource, algorithm, limits, worker, environment, "
     "enqueue, warm_start, seed"
 )
 FLOAT = "name, min, max, log, step, grid_points, scale"
@@ -280,7 +280,7 @@ MISTAKES = {
         "algorithm.brackets is 5, expected at most 4, the number of rungs"
     ],
     ("limit", "trials = 40", "trial = 40"): [
-        "limits.trial is not known (did you mean 'trials'?), allowed: trials, total_resource, wall_time, gpu_hours, "
+        "limits.trial is not known (did you mean 'trials'?), allowed: trials, total_resource, wall_time, gpu_hours, cost, "
         "target, not_improving, convergence"
     ],
     ("no trials", "trials = 40", "trials = 0"): ["limits.trials is 0, expected an integer from 1 to 99999999"],

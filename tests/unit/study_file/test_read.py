@@ -257,6 +257,7 @@ def test_everything_that_the_template_comments_out_is_right(tmp_path):
         "pattern",
         "seed",
         "gpu_hours",
+        "cost",
         "retries",
         "lease",
         "OMP_NUM_THREADS",

@@ -12,7 +12,7 @@ from storage_schema.records import Heartbeat, LinkKind
 from storage_schema.store.local import LocalStore
 from storage_schema.store.memory import MemoryStore
 from tests.unit.workers.stage import SPEC, FaultyStore, Stage, issue, trains
-from workers.claim import Desk
+from workers.claim import Desk, PriceWanted
 from workers.lease import Lease, Machine
 
 
@@ -140,6 +140,27 @@ def test_a_spec_that_was_given_back_is_claimed_at_its_next_link_with_its_failure
 def test_a_paused_study_is_not_claimed_from(stage: Stage) -> None:
     stage.publish(issue(), paused=True)
     assert stage.desk.claim(frozenset()) is None
+
+
+def test_who_has_no_price_claims_nothing_for_a_study_with_a_budget(stage: Stage) -> None:
+    stage.publish(issue(), budget=True)
+    with pytest.raises(PriceWanted, match="--price-per-hour DOLLARS, or HPO_PIPE_PRICE_PER_HOUR; 0 where"):
+        stage.desk.claim(frozenset())
+    assert stage.chain() == []
+    hired = Machine(name="m", host="m", pid=1, slots=1, gpus=0, facts=(), hired=(("price_per_hour", "0.0"),))
+    stage.lease = Lease(stage.world, stage.study.timing, hired)
+    desk = Desk(
+        stage.world,
+        stage.study,
+        stage.board,
+        stage.lease,
+        max_age_s=0.0,
+        stopping=lambda: False,
+        give_up=lambda: False,
+    )
+    assert desk.claim(frozenset()) is not None
+    (claim,) = stage.chain()
+    assert ("price_per_hour", "0.0") in claim.machine
 
 
 def test_trials_whose_checkpoint_is_here_come_first(stage: Stage) -> None:
