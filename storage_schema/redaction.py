@@ -130,6 +130,16 @@ class Redactor:
         return self.data(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
+def credentials_in(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield where in `data` something with the form of a credential begins, and the credential, not always in order."""
+    lowered = data.lower()
+    for words, pattern, _ in _PATTERNS:
+        if any(word in lowered for word in words):
+            for found in pattern.finditer(data):
+                name = found[1] if pattern.groups else b""
+                yield found.start() + len(name), found[0][len(name) :]
+
+
 _PLAIN_REDACTOR = Redactor()
 
 

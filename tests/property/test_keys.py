@@ -29,6 +29,7 @@ KINDS = {
     "output": (OUTPUTS, lambda o: keys.output_key(*o), keys.parse_output_key),
     "manifest": (CHECKPOINTS, keys.manifest_key, keys.parse_manifest_key),
     "worker": (WORKERS, keys.worker_key, keys.parse_worker_key),
+    "code": (st.from_regex(r"[0-9a-f]{64}", fullmatch=True), keys.code_key, keys.parse_code_key),
     "snapshot": (ENTRIES, keys.snapshot_key, keys.parse_snapshot_key),
     "submission": (STEPS, lambda s: keys.submission_key(*s), keys.parse_submission_key),
 }
