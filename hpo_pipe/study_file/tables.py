@@ -89,9 +89,9 @@ class LimitsTable:
     total_resource: int | None = option(None, low=1, high=2**62)
     wall_time: Seconds | None = option(None, low=1)
     gpu_hours: float | None = option(None, low=0)
+    cost: float | None = option(None, low=0)
     target: float | None = None
     not_improving: int | None = option(None, low=1, high=MAX_TRIAL)
-    cost: float | None = option(None, low=0)
     convergence: float | None = option(None, low=0, high=1)
 
 
