@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from storage_schema.errors import UserError
 from storage_schema.redaction import is_secret_name, redacted
-from storage_schema.secret_refs import SecretRef, checked_variable
+from storage_schema.secret_refs import checked_variable
 from storage_schema.secret_refs import parse_secret as _parse_secret
 
 MAX_VARIABLES = 64
@@ -39,15 +39,15 @@ RESERVED = (
 """What a provider, a machine or hpo-pipe itself sets; HPO_PIPE_* is refused as well."""
 
 
-def parse_secret(text: str) -> SecretRef:
-    """Read ``NAME=REF``: the variable's name, and where the secret lies.
+def parse_secret(text: str) -> tuple[str, str]:
+    """Read ``NAME=REF``: the variable's name, and where the secret lies (`storage_schema.secret_refs`).
 
     Raises:
         UserError: no such name or place, or a name that is reserved.
     """
     ref = _parse_secret(text)
     _check_not_reserved("--secret", ref.name)
-    return ref
+    return ref.name, str(ref).partition("=")[2]
 
 
 def parse_env(text: str) -> tuple[str, str]:
@@ -77,14 +77,14 @@ def parse_env(text: str) -> tuple[str, str]:
 
 def parse_variables(
     env: Iterable[str], secrets: Iterable[str]
-) -> tuple[tuple[tuple[str, str], ...], tuple[SecretRef, ...]]:
-    """Read all ``--env`` and ``--secret`` of a submission; each name stands once.
+) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+    """Read all ``--env`` and ``--secret`` of a submission, sorted; each name stands once.
 
     Raises:
         UserError: see :func:`parse_env` and :func:`parse_secret`; or too many, too large, or a name given twice.
     """
-    plain = tuple(parse_env(text) for text in env)
-    refs = tuple(parse_secret(text) for text in secrets)
+    plain = tuple(sorted(parse_env(text) for text in env))
+    refs = tuple(sorted(parse_secret(text) for text in secrets))
     for option, count in (("--env", len(plain)), ("--secret", len(refs))):
         if count > MAX_VARIABLES:
             raise UserError(f"{option}: {count} of them, allowed are {MAX_VARIABLES}")
@@ -92,7 +92,7 @@ def parse_variables(
         size := sum(len(name) + len(value.encode("utf-8", "surrogateescape")) for name, value in plain)
     ) > MAX_ALL_BYTES:
         raise UserError(f"--env: all together have {size:,} bytes, allowed are {MAX_ALL_BYTES:,}")
-    names = [name for name, _ in plain] + [ref.name for ref in refs]
+    names = [name for name, _ in plain] + [name for name, _ in refs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"--env and --secret: {twice} is given twice")
     return plain, refs

@@ -37,8 +37,10 @@ SSM = "arn:aws-us-gov:ssm:us-gov-west-1:111122223333:parameter/team/wandb"
     ],
 )
 def test_references_are_read_and_written(text: str, expected: SecretRef) -> None:
-    assert parse_secret(text) == expected
-    assert parse_secret(str(expected)) == expected
+    (found,) = parsed([text])
+    assert found == expected
+    assert parse_secret(text) == (expected.name, str(expected).partition("=")[2])
+    assert parsed([str(expected)]) == (expected,)
 
 
 @pytest.mark.parametrize(
@@ -126,4 +128,4 @@ def test_all_together_are_bounded() -> None:
         parse_variables(["T=1"], [f"T={ARN}"])
     with pytest.raises(UserError, match="T: given twice"):
         parsed([f"T={ARN}", f"T={SSM}"])
-    assert parse_variables(["A=1"], [f"T={ARN}"]) == ((("A", "1"),), (parse_secret(f"T={ARN}"),))
+    assert parse_variables(["A=1"], [f"T={ARN}"]) == ((("A", "1"),), (("T", ARN),))
