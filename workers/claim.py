@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from storage_schema.chain import next_link_number, read_chain, read_link
-from storage_schema.errors import StoreUnavailable, UserError
+from storage_schema.errors import StoreUnavailable
 from storage_schema.keys import LinkId, SpecId, log_key
-from storage_schema.machine import machine_of
 from storage_schema.records import Entry, Issue, Link, LinkKind, OpenSpec, Study
 from storage_schema.store import Blob, create_settled
 from workers.board import BoardReader
+from workers.budget import PriceWanted, priced
 from workers.lease import Holding, Lease
 from workers.start import Start, starts
 from workers.world import World
@@ -21,10 +21,6 @@ MAX_TRIES = 64
 """Lines that are tried before the board is read again."""
 MAX_ENTRIES = 64
 """Log entries that are kept in memory."""
-
-
-class PriceWanted(UserError):
-    """A budget cannot be held where nobody knows what a machine costs: this worker must not claim."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +67,7 @@ class Desk:
         self._max_age_s = max_age_s
         self._stopping = stopping
         self._give_up = give_up
-        self._priced = machine_of(lease.machine_facts).price_per_hour is not None
+        self._priced = priced(lease.machine_facts)
         self._entries: OrderedDict[int, Entry] = OrderedDict()
 
     def claim(self, here: Collection[int]) -> Claimed | None:
@@ -85,10 +81,7 @@ class Desk:
         if self._board.paused:
             return None
         if self._board.budget and not self._priced:
-            raise PriceWanted(
-                "the study has a budget, and nothing says what this machine costs: --price-per-hour DOLLARS, or "
-                "HPO_PIPE_PRICE_PER_HOUR; 0 where it costs nothing"
-            )
+            raise PriceWanted("the study has a budget")
         lost = False
         for _ in range(MAX_TRIES):
             line = self._board.pick(here, self._world.rng)

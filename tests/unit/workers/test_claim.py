@@ -12,7 +12,8 @@ from storage_schema.records import Heartbeat, LinkKind
 from storage_schema.store.local import LocalStore
 from storage_schema.store.memory import MemoryStore
 from tests.unit.workers.stage import SPEC, FaultyStore, Stage, issue, trains
-from workers.claim import Desk, PriceWanted
+from workers.budget import PriceWanted
+from workers.claim import Desk
 from workers.lease import Lease, Machine
 
 
