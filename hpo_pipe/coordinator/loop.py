@@ -74,29 +74,62 @@ def coordinate(
     tick_s: float | None = None,
 ) -> int:
     """Do what :func:`run_coordinator` does, in a given world; setting `ended` lets it end after the tick under way."""
-    store = Steady(world.store, world.clock, world.rng)
-    patience = Patience(world.clock, world.rng, say=world.say, give_up=ended.is_set, most_s=MOST_PAUSE_S)
+    patience = _patience(world, ended)
     try:
-        study = read_study(store) if once else patience.through(lambda: read_study(store))
-        coordinator = Coordinator(
-            store,
-            study,
-            clock=world.clock,
-            wait=patience,
-            name=world.name(),
-            one_shot=once,
-            near=is_near(store.url),
-            gather=world.gather,
-            rng=world.rng,
-            host=world.host,
-            pid=world.pid,
-        )
+        coordinator = _coordinator(world, patience, once=once)
         if once:
-            return _once(coordinator)
-        pace = _Pace(study, store.url, tick_s, world.clock.monotonic())
+            _once(coordinator)
+            return EXIT_DONE
+        pace = _Pace(coordinator.history.study, world.store.url, tick_s, world.clock.monotonic())
         return _loop(world, coordinator, pace, patience, ended, until_done=until_done)
     except GaveUp:
         return EXIT_INTERRUPTED
+
+
+def coordinate_for(url: str, seconds: float, *, say: Say) -> bool:
+    """Coordinate the study at `url` for so long, or tick once for 0; tell whether it has ended with every spec settled.
+
+    For a process that is called again and again, and whose signals are not ours: a function in the cloud.
+
+    Raises:
+        StudyNotFound, DamagedRecord, ProtocolViolation, StoreRefused: as in :func:`run_coordinator`.
+        StoreUnavailable: with 0 only.
+    """
+    store = open_store(url)
+    ended = threading.Event()
+    with _readers(store.url) as gather:
+        world = World(store=store, say=say, gather=gather)
+        if not seconds:
+            return _once(_coordinator(world, _patience(world, ended), once=True)).closed
+        bell = threading.Timer(seconds, ended.set)
+        bell.daemon = True
+        bell.start()
+        try:
+            return coordinate(world, ended, until_done=True) == EXIT_DONE
+        finally:
+            bell.cancel()
+
+
+def _patience(world: World, ended: threading.Event) -> Patience:
+    return Patience(world.clock, world.rng, say=world.say, give_up=ended.is_set, most_s=MOST_PAUSE_S)
+
+
+def _coordinator(world: World, patience: Patience, *, once: bool) -> Coordinator:
+    """Read the study, at once or when the store is there, and return a coordinator of it."""
+    store = Steady(world.store, world.clock, world.rng)
+    return Coordinator(
+        store,
+        read_study(store) if once else patience.through(lambda: read_study(store)),
+        clock=world.clock,
+        wait=patience,
+        name=world.name(),
+        one_shot=once,
+        near=is_near(store.url),
+        gather=world.gather,
+        rng=world.rng,
+        host=world.host,
+        pid=world.pid,
+    )
 
 
 class _Pace:
@@ -118,12 +151,11 @@ class _Pace:
         return min(self._idle_s, max(self._busy_s, QUIET_SHARE * (now - self._changed_at)))
 
 
-def _once(coordinator: Coordinator) -> int:
+def _once(coordinator: Coordinator) -> Ticked:
     try:
-        coordinator.tick()
+        return coordinator.tick()
     finally:
         coordinator.leave()
-    return EXIT_DONE
 
 
 def _loop(
