@@ -23,6 +23,13 @@ need not be caught, and ``except Exception`` does not swallow them. SIGTERM come
 that comes when the stop file is there ends the script; one that comes before (from Slurm, from a shell) is
 taken for an interruption, and a second one ends the script.
 
+**Saving.** Where a checkpoint is too big to be saved after every unit, `should_save` says when one is needed: at the
+end of a spec, before an interruption, and when the machine may soon go away: ::
+
+        if trial.should_save or epoch % 10 == 9:
+            with trial.save_checkpoint() as folder:
+                model.save(folder / "model.pt")
+
 **Several processes.** With torchrun and the like only rank 0 should report and save checkpoints.
 """
 
@@ -34,7 +41,7 @@ from operator import index
 
 from hpo_pipe.checkpoint_folder import CheckpointFolder
 from hpo_pipe.optuna_style import Suggestions
-from hpo_pipe.trial_place import INTERRUPT, STOP, VARIABLE, Alone, UnderWorker
+from hpo_pipe.trial_place import INTERRUPT, STOP, VARIABLE, Alone, UnderWorker, floats
 
 TYPE_CHECKING = False  # typing is not imported: this is what a training script pays for
 if TYPE_CHECKING:
@@ -95,6 +102,7 @@ class Trial(Suggestions):
         self._resource = place.start
         self._reported: tuple[int, set[str]] = (-1, set())
         self._saved = -1
+        self._end = place.target
         self._interrupted = False
         self.alone = place.alone
         """Whether this is the stand-in outside a worker."""
@@ -161,7 +169,7 @@ class Trial(Suggestions):
             TrialPruned: the worker asks to stop. What was reported is kept.
             TypeError, ValueError: nothing to report, not a number, or a bad step.
         """
-        values = _floats(self._named(value, metrics))
+        values = floats(self._named(value, metrics))
         done = self._done(step, resource, self._resource + 1)
         self._place.write(done, values)
         self._resource = done
@@ -190,6 +198,15 @@ class Trial(Suggestions):
         """Whether the worker asks to end, for good or for an interruption: leave a checkpoint and return."""
         return bool(self._asked())
 
+    @property
+    def should_save(self) -> bool:
+        """Whether a checkpoint is needed after the unit that was just trained: the spec ends with it, the worker is
+        interrupted, or its machine may soon go away. Once one is saved there, no more."""
+        done = self._done(None, None, self._resource)
+        if self._saved >= done or self._asked() == STOP:
+            return False
+        return done == self._end or bool(self._asked()) or self._place.save_wished()
+
     def should_prune(self) -> bool:
         """Tell whether nothing more is wanted of this trial now, as in Optuna: also at its spec's end, if the script
         has a loop of its own. A trial that proves good enough is started again, from its newest checkpoint."""
@@ -210,7 +227,7 @@ class Trial(Suggestions):
         known = self._reported[1] if self._reported[0] == done else set()
         values = {name: value for name, value in values.items() if name not in known}
         if values:
-            self._place.write(done, _floats(values))
+            self._place.write(done, floats(values))
 
     def close(self) -> None:
         """Let go of the worker's files; for `hpo_pipe.warm`, whose next trial is another one."""
@@ -218,6 +235,7 @@ class Trial(Suggestions):
         _trials.clear()
 
     def _iterate(self, to: int) -> Iterator[int]:
+        self._end = to
         try:
             for step in range(self._resource, to):
                 asked = self._asked()
@@ -261,23 +279,6 @@ class Trial(Suggestions):
         """End between report and checkpoint of two units. In :meth:`steps` the loop does it, after the whole body."""
         if self._step is None and done != self.target:
             raise TrialInterrupted
-
-
-def _floats(values: Mapping[str, Any]) -> dict[str, float]:
-    if not values:
-        raise ValueError("nothing to report: name at least one metric")
-    if "resource" in values:
-        raise ValueError("a metric cannot be called 'resource'")
-    return {name: value if type(value) is float else _float(name, value) for name, value in values.items()}
-
-
-def _float(name: str, value: Any) -> float:
-    if isinstance(value, bool | str | bytes):
-        raise TypeError(f"{name} must be a number, found {value!r}")
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be one number, found {type(value).__name__}: {error}") from None
 
 
 def _catch_sigterm(trial: Trial) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from json import JSONEncoder, loads
 
 TYPE_CHECKING = False  # typing is not imported: this is what a training script pays for
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 VARIABLE = "HPO_PIPE_TRIAL"
@@ -43,6 +45,7 @@ class UnderWorker:
             self._metrics_file: str = found["metrics_file"]
             self._checkpoint_dir: str = found["checkpoint_dir"]
             self._stop_file: str = found["stop_file"]
+            self._save_file: str = found.get("save_file") or ""
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._fd = os.open(self._metrics_file, flags, 0o644)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -67,12 +70,19 @@ class UnderWorker:
         with open(self._stop_file, encoding="utf-8") as file:  # noqa: PTH123
             return file.read().strip()
 
+    def save_wished(self) -> bool:
+        """Tell whether a checkpoint is wished for that was not saved yet."""
+        return bool(self._save_file) and os.access(self._save_file, os.F_OK)
+
     def checkpoint_dir(self) -> str:
         """Return the folder that checkpoints are renamed into."""
         return self._checkpoint_dir
 
     def committed(self, resource: int) -> None:
-        """The worker takes it from here."""
+        """Take the wish for a checkpoint back; the worker takes the rest from here."""
+        if self._save_file:
+            with suppress(OSError):
+                os.unlink(self._save_file)  # noqa: PTH108 (pathlib is not imported)
 
     def close(self) -> None:
         """Close the metrics file; nothing may be reported any more."""
@@ -121,6 +131,10 @@ class Alone:
         """Nobody asks."""
         return ""
 
+    def save_wished(self) -> bool:
+        """Nobody wishes."""
+        return False
+
     def checkpoint_dir(self) -> str:
         """Make the temporary folder, which is removed when the process ends."""
         if self._folder is None:
@@ -142,3 +156,21 @@ class Alone:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def floats(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return metrics as plain floats; raises TypeError or ValueError where they are none."""
+    if not values:
+        raise ValueError("nothing to report: name at least one metric")
+    if "resource" in values:
+        raise ValueError("a metric cannot be called 'resource'")
+    return {name: value if type(value) is float else _float(name, value) for name, value in values.items()}
+
+
+def _float(name: str, value: Any) -> float:
+    if isinstance(value, bool | str | bytes):
+        raise TypeError(f"{name} must be a number, found {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be one number, found {type(value).__name__}: {error}") from None

@@ -8,7 +8,8 @@ A worker starts the trial with one variable, ``HPO_PIPE_TRIAL``, the path of a J
 * saves a checkpoint by renaming a finished folder to ``<checkpoint_dir>/<resource>`` (names with a leading dot
   are not looked at);
 * ends early when `stop_file` exists; its one line is ``stop`` (nothing more is wanted) or ``interrupt``
-  (leave a checkpoint, then exit: the spec goes on elsewhere).
+  (leave a checkpoint, then exit: the spec goes on elsewhere);
+* saves a checkpoint soon when `save_file` exists, removes that file, and goes on.
 
 Exit status 0 is success; 75 after an interrupt is an interruption; anything else is a failure.
 """
@@ -55,6 +56,7 @@ class TrialFile:
     restored: str | None
     """Folder of the restored checkpoint's files."""
     stop_file: str
+    save_file: str = ""
 
     def to_bytes(self) -> bytes:
         """Return the file's bytes."""

@@ -32,6 +32,7 @@ def trial_file(folder: Path, **changes: Any) -> TrialFile:
         "checkpoint_dir": str(folder / "checkpoints"),
         "restored": None,
         "stop_file": str(folder / "stop"),
+        "save_file": str(folder / "save"),
     }
     return TrialFile(**{**fields, **changes})
 

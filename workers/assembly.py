@@ -11,11 +11,11 @@ from storage_schema.errors import StudyNotFound, UserError
 from storage_schema.keys import STUDY
 from storage_schema.records import Study
 from storage_schema.store import Blob
-from workers.attempt import CLOSE_LIMIT_S, Bench
+from workers.attempt import Bench
 from workers.board import BoardReader
 from workers.checkpoint_cache import CheckpointCache
 from workers.claim import Desk
-from workers.interruption import Interruption
+from workers.interruption import CLOSE_LIMIT_S, Interruption
 from workers.lease import Lease, Machine
 from workers.loop import Ends, Pace, Worker
 from workers.slot import Control, Slot

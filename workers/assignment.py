@@ -30,6 +30,7 @@ def trial_file(study: Study, claimed: Claimed, start: Start, folder: Path) -> Tr
         checkpoint_dir=str(folder / "checkpoints"),
         restored=str(folder / "restored") if start.checkpoint else None,
         stop_file=str(folder / "stop"),
+        save_file=str(folder / "save"),
     )
 
 

@@ -29,8 +29,6 @@ from workers.watch import Watch
 from workers.world import World
 
 MAX_TAIL = 8 * 1024
-CLOSE_LIMIT_S = 5.0
-"""While interrupted, on top of the grace: how long a closing link is tried."""
 
 
 class NotStartable(UserError):
@@ -127,6 +125,8 @@ class Attempt:
             self._end_trial(trial, softly=isinstance(lost, Lost) and lost.stopped)
             raise
         finally:
+            if self._watch is not None:
+                self._watch.close()
             trial.close()
 
     def _restored(self) -> Start:
@@ -250,6 +250,7 @@ class Attempt:
         self._claimed.holding.sure(self._patience)
         settled = create_settled(self._bench.world.store, link.key, link.to_bytes(), wait=self._patience)
         if not settled.mine:
+            self._claimed.holding.check()  # the main thread may have given it back meanwhile
             standing = Link.from_bytes(settled.data, link.id)
             if standing.kind not in (LinkKind.FENCE, LinkKind.STOP):
                 raise ProtocolViolation(
@@ -284,9 +285,8 @@ class Attempt:
         trial.kill()
 
     def _no_use_waiting(self) -> bool:
-        interruption = self._bench.interruption
-        grace_s = 0.0 if interruption.hurry else self._bench.study.timing.grace_s
-        return bool(self._claimed.holding.lost) or interruption.lasted_s() > grace_s + CLOSE_LIMIT_S
+        over = self._bench.interruption.closing_over(self._bench.study.timing.grace_s)
+        return over or bool(self._claimed.holding.lost)
 
     def _say(self, words: str) -> None:
         id = self._claimed.holding.claim.id

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from storage_schema.trial_env import TrialFile
 from workers.ending import Ended
 from workers.feedback import Feedback
 from workers.reports import Report
-from workers.trial_folder import write_stop
+from workers.trial_folder import write_save, write_stop
 
 _LOOK_S = 1.0
 """A long wait looks at the reports this often, so that a flood of them is noticed."""
@@ -35,10 +37,11 @@ class Running(Protocol):
 class AttemptProcess:
     """See :class:`workers.trial_process.TrialProcess`."""
 
-    def __init__(self, running: Running, feedback: Feedback, stop_file: Path) -> None:
+    def __init__(self, running: Running, feedback: Feedback, file: TrialFile) -> None:
         self._running = running
         self._feedback = feedback
-        self._stop_file = stop_file
+        self._stop_file = Path(file.stop_file)
+        self._save_file = Path(file.save_file) if file.save_file else None
         self._ended: Ended | None = None
         self._closed = False
 
@@ -68,6 +71,17 @@ class AttemptProcess:
     def ask_to_stop(self, kind: str) -> None:
         """Write the stop file."""
         write_stop(self._stop_file, kind)
+
+    def ask_to_save(self) -> None:
+        """Write the save file."""
+        if self._save_file is not None:
+            write_save(self._save_file)
+
+    def saved(self) -> None:
+        """Remove the save file."""
+        if self._save_file is not None:
+            with contextlib.suppress(OSError):
+                self._save_file.unlink(missing_ok=True)
 
     def terminate(self) -> None:
         """Send SIGTERM to the process group."""

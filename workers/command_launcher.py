@@ -56,7 +56,7 @@ class CommandLauncher:
             pump.abandon()
             raise
         pump.start(feedback.feed)
-        return AttemptProcess(_CommandRun(group, pump), feedback, Path(trial_file.stop_file))
+        return AttemptProcess(_CommandRun(group, pump), feedback, trial_file)
 
     def close(self) -> None:
         """Nothing is kept between trials."""

@@ -95,8 +95,9 @@ class Commits:
         self.done: list[Committed] = []
         """Committed ones that were not deleted again, oldest first."""
 
-    def scan(self, now: float) -> None:
-        """Take over what the trial has finished since the last call."""
+    def scan(self, now: float) -> bool:
+        """Take over what the trial has finished since the last call; tell whether a checkpoint was among it."""
+        before = self._number
         try:
             # A link, of the folder or of the attempt's own one above it, would lead to what is not ours to take.
             own = self._checkpoint_dir.parent
@@ -108,6 +109,7 @@ class Commits:
                 self._refuse(f"the folder for checkpoints is not looked at: {error}")
         while len(self.waiting) > MAX_WAITING:
             remove_tree(self.waiting.pop(0).folder)
+        return self._number > before
 
     def write_files(self, finished: Finished, between: Callable[[], None]) -> None:
         """Write the files that are not written yet; `between` is called before each.

@@ -162,6 +162,8 @@ class Lease:
     def let_go(self, holding: Holding, *, closed: bool) -> None:
         """Hold an attempt no more; `closed` if this worker ended its chain or gave it back."""
         with self._lock:
+            if holding not in self._held:
+                return  # given back at the last moment, by the main thread
             self._held.remove(holding)
             self._wanted = True
             if closed:
@@ -173,7 +175,7 @@ class Lease:
         now = self._world.clock.monotonic()
         if now >= self._due():
             self._beat(now)
-        if any(h.expired() and not h.lost for h in self._holdings()):
+        if any(h.expired() and not h.lost for h in self.holdings()):
             self.give_up(f"the heartbeat could not be renewed for {self._timing.lease_s:g} s")
 
     def due_in_s(self) -> float:
@@ -183,13 +185,13 @@ class Lease:
     def paused(self) -> None:
         """Take note that this process stood still for longer than a lease: every holder looks first."""
         now = self._world.clock.monotonic()
-        for holding in self._holdings():
+        for holding in self.holdings():
             holding.unsure, holding.renewed_at = True, now
         self._wanted = True
 
     def poke(self) -> None:
         """Let every holder look at its next link soon."""
-        for holding in self._holdings():
+        for holding in self.holdings():
             holding.poked = True
 
     def tell(self) -> None:
@@ -202,6 +204,15 @@ class Lease:
             for holding in self._held:
                 holding.lost = holding.lost or reason
             self._new_identity()
+
+    def gpu_share(self) -> float:
+        """Return the GPUs of one slot."""
+        return self._machine.gpus / self._machine.slots
+
+    def holdings(self) -> list[Holding]:
+        """Return what is held now."""
+        with self._lock:
+            return list(self._held)
 
     def retire(self) -> None:
         """Write a last heartbeat that takes nothing more; it still names the specs that were closed."""
@@ -273,10 +284,6 @@ class Lease:
 
     def _pause_s(self) -> float:
         return self._world.patience(lambda: False).pause_s(self._failures)
-
-    def _holdings(self) -> list[Holding]:
-        with self._lock:
-            return list(self._held)
 
 
 _PAST = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +10,9 @@ from storage_schema.errors import HpoPipeError, StoreUnavailable
 from storage_schema.records import Timing
 from storage_schema.store import is_near
 from workers.board import BoardReader
+from workers.budget import MAX_COST
 from workers.interruption import Interruption
+from workers.last_resort import give_back
 from workers.lease import Lease
 from workers.slot import Control, Slot
 from workers.staleness import Staleness
@@ -50,6 +53,8 @@ class Ends:
 
     idle_timeout_s: float | None = None
     max_runtime_s: float | None = None
+    max_cost_s: float | None = None
+    """For how long the dollars last that this machine may cost."""
     drain: bool = False
     """End as soon as nothing is claimable and nothing is held."""
 
@@ -91,6 +96,9 @@ class Worker:
         self._finished = False
         self._resting = False
         self._over = ""
+        self._giving_back = False
+        self.cut_short = False
+        """It ended with threads still at work: nothing of what they do counts any more."""
 
     def run(self) -> int:
         """Work until the end; return the exit code.
@@ -105,6 +113,10 @@ class Worker:
                 self._step()
             except HpoPipeError as error:
                 self._control.fail(error)
+            if self._interruption.overdue():
+                self.cut_short = True
+                give_back(self._world, self._lease)
+                break
             self._sleep()
         self._lease.retire()
         if self._control.failure is not None:
@@ -114,6 +126,7 @@ class Worker:
     def _step(self) -> None:
         self._lease.step()
         self._see_interruption()
+        self._interruption.spread()
         if self._control.stopping:
             return
         idle = all(slot.idle for slot in self._slots)
@@ -189,14 +202,17 @@ class Worker:
         now = self._world.clock.monotonic()
         limit_s = self._ends.max_runtime_s
         if self._control.failure is not None and not self._interruption.count:
-            self._interruption.request("a failure")
+            self._interruption.notice("a failure")
         if limit_s is not None and now - self._began >= limit_s and not self._interruption.count:
-            self._interruption.request("--max-runtime")
-        if self._interruption.count and not self._over:
-            self._over = f"interrupted ({self._interruption.reason}): giving back what is held"
-            self._world.say(self._over)
-            self._control.stopping = True
-            self._control.work.set()
+            self._interruption.notice("--max-runtime")
+        lasts_s = self._ends.max_cost_s
+        if lasts_s is not None and now - self._began >= lasts_s and not self._interruption.count:
+            self._interruption.notice(MAX_COST)
+        if self._interruption.draining and not self._over:
+            self._end(f"{self._interruption.draining}: what runs may finish, nothing more is claimed")
+        if self._interruption.count and not self._giving_back:
+            self._giving_back = True
+            self._end(f"interrupted ({self._interruption.reason}): giving back what is held")
 
     def _see_end(self, idle: bool) -> None:
         if not idle or any(not slot.idle for slot in self._slots):
@@ -216,6 +232,8 @@ class Worker:
         self._control.work.set()
 
     def _exit_code(self) -> int:
-        if self._interruption.keyboard > 1:
+        if self._interruption.caught.count(signal.SIGINT) > 1:
             return EXIT_CTRL_C_TWICE
-        return EXIT_INTERRUPTED if self._interruption.count else EXIT_DONE
+        if self._interruption.reason == MAX_COST:
+            return EXIT_DONE
+        return EXIT_INTERRUPTED if self._interruption.count or self._interruption.draining else EXIT_DONE

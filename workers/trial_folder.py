@@ -31,6 +31,8 @@ def prepared(trial_file: TrialFile, folder: Path) -> Path:
         needed.mkdir(parents=True, exist_ok=True)
     metrics.touch()
     Path(trial_file.stop_file).unlink(missing_ok=True)
+    if trial_file.save_file:
+        Path(trial_file.save_file).unlink(missing_ok=True)
     path = folder.absolute() / TRIAL_FILE
     _replace(path, trial_file.to_bytes())
     return path
@@ -44,6 +46,11 @@ def write_stop(stop_file: Path, kind: str) -> None:
     """
     assert kind in (STOP, INTERRUPT)
     _replace(stop_file, f"{kind}\n".encode())
+
+
+def write_save(save_file: Path) -> None:
+    """Wish for a checkpoint. Raises OSError: disk full; the trial has not been told."""
+    _replace(save_file, b"save\n")
 
 
 def environment(

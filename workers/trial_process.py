@@ -39,7 +39,13 @@ class TrialProcess(Protocol):
         """Wait until the trial ends, at most `timeout_s` seconds; returns at once when it does."""
 
     def ask_to_stop(self, kind: str) -> None:
-        """Write the stop file in one step; `kind` is trial_env.STOP or trial_env.INTERRUPT."""
+        """Write the stop file in one step, from any thread; `kind` is trial_env.STOP or trial_env.INTERRUPT."""
+
+    def ask_to_save(self) -> None:
+        """Write the save file in one step: a checkpoint is wished for, and the trial goes on."""
+
+    def saved(self) -> None:
+        """Take the wish back: a checkpoint was found. Never raises."""
 
     def terminate(self) -> None:
         """Send SIGTERM to the process group. Comes after :meth:`ask_to_stop` and the study's grace."""

@@ -64,7 +64,7 @@ class WarmLauncher:
         feedback = Feedback(trial_file, self._patterns, self._now, self._redactor)
         warm = self._ready(gpus, feedback.feed)
         warm.begin(path, feedback.feed)
-        return AttemptProcess(_WarmRun(warm), feedback, Path(trial_file.stop_file))
+        return AttemptProcess(_WarmRun(warm), feedback, trial_file)
 
     def close(self) -> None:
         """Let the warm process run its exit handlers for a moment, then kill it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from storage_schema.errors import StoreUnavailable
@@ -50,6 +51,7 @@ class Watch:
         self._timing = bench.study.timing
         self._counted = bench.study.resource is not None
         self._interruption = bench.interruption
+        self._saves = bench.interruption.saves
         self._holding = holding
         self._trial = trial
         self._log = log
@@ -67,6 +69,13 @@ class Watch:
         self._failures = 0
         self._failing_since = 0.0
         self._retry_at = 0.0
+        self._untold = False
+        self._telling = threading.Lock()
+        bench.interruption.listen(self._tell)
+
+    def close(self) -> None:
+        """The trial is over: tell it nothing more."""
+        self._interruption.leave(self._tell)
 
     def until_end(self) -> Ended:
         """Return how the trial ended, with all its rows taken in and its last checkpoint committed.
@@ -84,11 +93,13 @@ class Watch:
             self._holding.sure(self._patience)
             self._take_reports()
             if ended is not None:
+                self.close()
                 self._finish(now)
                 return ended
             self._interrupt(now)
             self._overrun(now)
-            self._commits.scan(now)
+            if self._commits.scan(now):
+                self._trial.saved()
             self._keep_up(now)
 
     def stop_softly(self) -> None:
@@ -124,20 +135,32 @@ class Watch:
 
     def _interrupt(self, now: float) -> None:
         """Ask, then SIGTERM after half of the grace, then SIGKILL after all of it; at once in a hurry."""
-        if not self._interruption.count or self._killed:
+        self._tell()
+        if not self.interrupted or self._killed:
             return
-        if not self.interrupted:
-            self.interrupted, self._asked_at = True, now
-            try:
-                self._trial.ask_to_stop(INTERRUPT)
-            except OSError:
-                self._terminate()
-        waited = now - self._asked_at
-        if waited >= self._timing.grace_s or self._interruption.hurry:
+        until = self._interruption.trial_until(self._asked_at, self._timing.grace_s)
+        if now >= until:
             self._killed = self.terminated = True
             self._trial.kill()
-        elif waited >= self._timing.grace_s / 2 and not self.terminated:
+        elif (self._untold or now >= (self._asked_at + until) / 2) and not self.terminated:
             self._terminate()
+
+    def _tell(self) -> None:
+        """Tell the trial what is asked of this worker. Any thread: this one may be in the middle of an upload."""
+        if not self._telling.acquire(blocking=False):
+            return
+        try:
+            if self._interruption.count and not self.interrupted:
+                self._asked_at = self._world.clock.monotonic()
+                self.interrupted = True
+                self._trial.ask_to_stop(INTERRUPT)
+            elif self._saves != self._interruption.saves:
+                self._saves = self._interruption.saves
+                self._trial.ask_to_save()
+        except OSError:
+            self._untold = self.interrupted
+        finally:
+            self._telling.release()
 
     def _overrun(self, now: float) -> None:
         """End a trial that does not know where its spec ends: what it trains now, the next rung may never want."""

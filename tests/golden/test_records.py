@@ -441,6 +441,7 @@ def test_trial_file():
         checkpoint_dir="/t/checkpoints",
         restored="/t/restored",
         stop_file="/t/stop",
+        save_file="/t/save",
     )
     assert file.to_bytes() == pinned("trial.json").read_bytes().rstrip(b"\n")
 

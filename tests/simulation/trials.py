@@ -90,7 +90,7 @@ class SimulatedLauncher:
         clock = self._actor.clock
         feedback = Feedback(trial_file, MetricPatterns((), trial_file.objective), clock.now)
         training = Training(self._world, self._actor, trial_file, feedback)
-        return AttemptProcess(training, feedback, Path(trial_file.stop_file))
+        return AttemptProcess(training, feedback, trial_file)
 
     def close(self) -> None:
         """Nothing is kept between trials."""

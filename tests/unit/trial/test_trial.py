@@ -19,7 +19,7 @@ from hpo_pipe.trial import Trial, TrialInterrupted, TrialPruned, current_trial
 from storage_schema import trial_env
 from tests.attempts import trial_file
 from workers.reports import parsed
-from workers.trial_folder import prepared, write_stop
+from workers.trial_folder import prepared, write_save, write_stop
 
 
 class Here:
@@ -36,6 +36,9 @@ class Here:
 
     def ask(self, kind: str) -> None:
         write_stop(self.folder / "stop", kind)
+
+    def wish_for_a_checkpoint(self) -> None:
+        write_save(self.folder / "save")
 
     @property
     def lines(self) -> list[dict[str, float]]:
@@ -365,3 +368,54 @@ def test_importing_it_is_cheap_in_modules() -> None:
         [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
+
+
+def _saves(trial: Trial) -> bool:
+    wanted = trial.should_save
+    if wanted:
+        with trial.save_checkpoint() as folder:
+            (folder / "x").touch()
+        assert not trial.should_save
+    return wanted
+
+
+def test_a_checkpoint_is_needed_at_the_specs_end_and_when_the_worker_wishes_for_one(here: Here) -> None:
+    trial = here.trial(start=0, to=5)
+    wanted = []
+    for epoch in trial.steps():
+        if epoch == 1:
+            here.wish_for_a_checkpoint()
+        trial.report(loss=1.0)
+        wanted.append(_saves(trial))
+    assert wanted == [False, True, False, False, True]
+    assert here.checkpoints == ["2", "5"]
+    assert not (here.folder / "save").exists()
+
+
+def test_a_checkpoint_is_needed_before_an_interruption_and_not_when_nothing_more_is_wanted(
+    here: Here,
+) -> None:
+    trial = here.trial(start=0, to=9)
+    with pytest.raises(TrialInterrupted):
+        for epoch in trial.steps():
+            if epoch == 2:
+                here.ask("interrupt")
+            trial.report(loss=1.0)
+            assert _saves(trial) == (epoch == 2)
+    assert here.checkpoints == ["3"]
+    here.ask("stop")
+    assert not trial.should_save
+
+
+def test_a_loop_of_the_scripts_own_is_told_to_save_too(here: Here) -> None:
+    trial = here.trial(start=0, to=3)
+    wanted = []
+    for epoch in range(3):
+        trial.report(1.0, step=epoch)
+        wanted.append(_saves(trial))
+    assert wanted == [False, False, True]
+
+
+def test_outside_a_worker_a_checkpoint_is_needed_at_the_end(alone: pytest.MonkeyPatch) -> None:
+    trial = current_trial()
+    assert [trial.should_save for _ in trial.steps(3)] == [False, False, True]

@@ -84,11 +84,13 @@ class FaultyStore:
         self.down = False
         self.lose_answers = 0
         """So many creates land, and their answers do not."""
+        self.on_create: Callable[[str], None] = lambda key: None
         self.writes: list[str] = []
         self.calls: list[tuple[str, str]] = []
 
     def create(self, key: str, data: bytes) -> Created:
         self._up("create", key)
+        self.on_create(key)
         self.writes.append(key)
         answer = self.inner.create(key, data)
         if self.lose_answers and answer is Created.CREATED:
@@ -130,6 +132,8 @@ class FakeTrial:
         self.file = file
         self.clock = clock
         self.asked: list[str] = []
+        self.answered = 0
+        """Times that its wish for a checkpoint was taken back."""
         self.terminated = False
         self.killed = False
         self.closed = False
@@ -165,6 +169,12 @@ class FakeTrial:
 
     def ask_to_stop(self, kind: str) -> None:
         self.asked.append(kind)
+
+    def ask_to_save(self) -> None:
+        self.asked.append("save")
+
+    def saved(self) -> None:
+        self.answered += 1
 
     def terminate(self) -> None:
         self.terminated = True
@@ -240,6 +250,7 @@ class Stage:
     clock: Any = field(default_factory=MovedClock)
     store: Any = None
     seed: int = 0
+    grace_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.store is None:
@@ -253,7 +264,7 @@ class Stage:
             say=self.said.append,
             token=lambda: f"{rng.getrandbits(64):016x}",
         )
-        self.interruption = Interruption(self.clock)
+        self.interruption = Interruption(self.clock, self.grace_s)
         machine = Machine(name=f"host{self.seed}", host="host", pid=1, slots=1, gpus=0)
         self.lease = Lease(self.world, self.study.timing, machine)
         self.board = BoardReader(self.world)

@@ -25,8 +25,17 @@ Steps = Iterator[Ended | None]
 class Company:
     """A worker in a thread, and what it said."""
 
-    def __init__(self, folder: Path, script: Script, *, slots: int = 1, study: Study, **ends: Any) -> None:
-        self.stage = Stage(folder, clock=SystemClock(), study=study)
+    def __init__(
+        self,
+        folder: Path,
+        script: Script,
+        *,
+        slots: int = 1,
+        study: Study,
+        grace_s: float | None = None,
+        **ends: Any,
+    ) -> None:
+        self.stage = Stage(folder, clock=SystemClock(), study=study, grace_s=grace_s)
         self.launchers: list[FakeLauncher] = []
         self.ticks = 0
         plan = Plan(
