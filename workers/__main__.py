@@ -6,7 +6,7 @@ import os
 import platform
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO, cast
@@ -20,22 +20,25 @@ from storage_schema.errors import (
     StoreUnavailable,
     UserError,
 )
+from storage_schema.keys import CODE, parse_code_key
 from storage_schema.machine import MAX_PRICE, MachineFacts, facts_of
-from storage_schema.records import Program, Study
-from storage_schema.redaction import RedactedStream, Redactor, secret_values
+from storage_schema.records import Study
+from storage_schema.redaction import RedactedStream
 from storage_schema.store import open_store
 from storage_schema.store.proof import prove_quickly
 from storage_schema.terminal import one_line
-from storage_schema.trial_env import trial_path
 from workers.assembly import Plan, StudyRefused, assemble, read_study
 from workers.attempt import NotStartable
+from workers.budget import PriceWanted, lasts_s
+from workers.code import CodeMissing
 from workers.coordinator_process import CoordinatorStarter
 from workers.interruption import Interruption
 from workers.lease import Machine
 from workers.loop import EXIT_FAILED, Ends, Pace
 from workers.scratch import scratch_folder
+from workers.secrets import SecretMissing, parsed, redacted_forms, resolved, warnings
 from workers.slots import MAX_SLOTS, deal, visible_gpus
-from workers.trial_process import Launcher, make_launcher
+from workers.trial_setup import known_redactor, launchers, own_environment, trials_folder
 from workers.withholding import close_own_memory, without
 from workers.world import World
 
@@ -49,6 +52,7 @@ Examples:
   hpo-pipe worker file:///data/studies/digits
   hpo-pipe worker s3://bucket/studies/resnet --slots 4 --gpus-per-trial 2
   hpo-pipe worker s3://bucket/studies/resnet --idle-timeout 600 --max-runtime 13800
+  hpo-pipe worker s3://bucket/studies/resnet --secret HF_TOKEN=arn:aws:secretsmanager:eu-west-1:111122223333:secret:hf
   hpo-pipe worker studies/digits -- python train.py --lr {lr}
 
 \b
@@ -58,15 +62,21 @@ HPO_PIPE_PROVIDER, _INSTANCE_TYPE, _REGION and _LIFECYCLE (spot, on-demand) say 
 
 \b
 Exit codes:
-  0    the study has ended, or there was nothing to do
+  0    the study has ended, there was nothing to do, or --max-cost
   1    failure
   2    usage error or bad input
   65   a stored record is damaged, or written by a newer hpo-pipe
   69   the store could not be reached at the start
   75   interrupted, or --max-runtime: start it again
-  78   configuration error (study refused, program not found): do not
+  78   configuration error (study refused, program, code or secret not found): do not
   130  Ctrl-C twice
 """
+
+
+def _digest(context: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    if text is not None and parse_code_key(f"{CODE}{text}.tar.gz") is None:
+        raise click.BadParameter("expected a sha256: 64 digits, 0-9 and a-f", context, option)
+    return text
 
 
 @click.command(
@@ -94,12 +104,29 @@ Exit codes:
     metavar="SECONDS",
     help="Give back what is held after so long, and end with 75.",
 )
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(0, min_open=True),
+    metavar="DOLLARS",
+    help="Give back what is held once this machine has cost so much since the start, and end with 0.",
+)
 @click.option("--drain", is_flag=True, help="End as soon as nothing is claimable and nothing is held.")
 @click.option(
     "--workdir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=Path(),
     help="Folder that trials run in.  [default: this one]",
+)
+@click.option(
+    "--code",
+    metavar="SHA256",
+    callback=_digest,
+    help="Run trials in the code of this sha256, from the study's store.",
+)
+@click.option(
+    "--secret",
+    multiple=True,
+    metavar="NAME=REF",
+    help="A variable for trials: an ARN of Secrets Manager (#KEY: of its JSON) or SSM, or file:/path; may be repeated.",
 )
 @click.option("--study-sha256", metavar="HEX", help="Run only the study whose study.json has this sha256.")
 @click.option(
@@ -127,8 +154,11 @@ def worker(
     gpus_per_trial: int | None,
     idle_timeout: float | None,
     max_runtime: float | None,
+    max_cost: float | None,
     drain: bool,
-    workdir: Path,
+    workdir: Path | None,
+    code: str | None,
+    secret: tuple[str, ...],
     study_sha256: str | None,
     coordinator: bool,
     withhold: tuple[str, ...],
@@ -139,11 +169,21 @@ def worker(
 
     With a command behind ``--`` that one is run, instead of the study's own.
     """
+    if code is not None and workdir is not None:
+        raise click.UsageError("--code and --workdir: trials run in one folder; give one of them")
+    refs = parsed(secret)
     hired = facts_of(os.environ, price_per_hour)  # noqa: TID251 (an edge)
+    lasts = lasts_s(max_cost, hired)
+    hired = tuple(sorted((*hired, ("code", code)))) if code else hired
     world = World(store=open_store(url))
     study = _with_command(read_study(world, study_sha256), command)
     prove_quickly(world.store, world.token()).demand()
-    environment = without(_environment(), withhold)
+    environment = without(own_environment(), withhold)
+    secrets = resolved(refs)
+    if secrets:
+        sys.stderr = _redacted(redacted_forms(secrets))
+    for line in warnings(secrets):
+        world.say(line)
     if withhold:
         close_own_memory()
     pool = visible_gpus(environment)
@@ -151,20 +191,23 @@ def worker(
     interruption = Interruption(world.clock)
     interruption.install()
     starter = CoordinatorStarter(world.store.url, world.say) if coordinator else None
-    with scratch_folder(environment) as scratch:
+    with (
+        scratch_folder(environment) as scratch,
+        trials_folder(world, code, workdir, environment, scratch) as folder,
+    ):
         plan = Plan(
             machine=_machine(name, len(gpus), len({gpu for slot in gpus for gpu in slot}), hired),
             gpus=gpus,
             scratch=scratch,
             pace=Pace.of(world.store.url),
-            ends=Ends(idle_timeout_s=idle_timeout, max_runtime_s=max_runtime, drain=drain),
+            ends=Ends(idle_timeout_s=idle_timeout, max_runtime_s=max_runtime, max_cost_s=lasts, drain=drain),
         )
         ready = assemble(
             world,
             study,
             plan,
             interruption=interruption,
-            make_launcher=_launchers(study, environment, workdir.resolve()),
+            make_launcher=launchers(study, environment, secrets, folder),
             start_coordinator=starter,
         )
         try:
@@ -177,7 +220,7 @@ def worker(
 
 def main() -> None:
     """Run the command line; never returns."""
-    sys.stderr = cast(TextIO, RedactedStream(sys.stderr, _redactor()))  # talk, errors and tracebacks
+    sys.stderr = _redacted()
     try:
         worker.main(prog_name="hpo-pipe worker")
     except HpoPipeError as error:
@@ -190,6 +233,11 @@ def main() -> None:
         sys.exit(EXIT_FAILED)
 
 
+def _redacted(secrets: Iterable[str] = ()) -> TextIO:
+    """Return stderr without secrets: talk, errors and tracebacks."""
+    return cast(TextIO, RedactedStream(sys.stderr, known_redactor(secrets=secrets)))
+
+
 def _complain(words: str) -> None:
     for line in words.splitlines():
         print(f"hpo-pipe: error: {one_line(line)}", file=sys.stderr)
@@ -197,7 +245,7 @@ def _complain(words: str) -> None:
 
 def _status(error: HpoPipeError) -> int:
     match error:
-        case StudyRefused() | NotStartable() | StoreRefused():
+        case PriceWanted() | StudyRefused() | NotStartable() | StoreRefused() | CodeMissing() | SecretMissing():
             return EXIT_CONFIGURATION
         case DamagedRecord():
             return EXIT_DAMAGED
@@ -212,43 +260,6 @@ def _with_command(study: Study, command: tuple[str, ...]) -> Study:
     if not command:
         return study
     return replace(study, program=replace(study.program, command=command, function=""))
-
-
-def _launchers(study: Study, environment: dict[str, str], workdir: Path) -> Callable[[], Launcher]:
-    program: Program = study.program
-    redactor = _redactor(program)
-
-    def launcher() -> Launcher:
-        return make_launcher(
-            program,
-            user_environment=environment,
-            workdir=workdir,
-            objective=study.objective.name,
-            grace_s=study.timing.grace_s,
-            redactor=redactor,
-            names=study.parameter_names,
-        )
-
-    return launcher
-
-
-def _redactor(program: Program | None = None) -> Redactor:
-    """Return what knows the secrets of our own environment, also of what trials are not given, and the study's."""
-    studys = dict(program.environment) if program else {}
-    return Redactor([*secret_values(os.environ), *secret_values(studys)])  # noqa: TID251 (an edge)
-
-
-def _environment() -> dict[str, str]:
-    """Return what trials inherit: the user's environment, see `trial_path` for its PATH."""
-    found = dict(os.environ)  # noqa: TID251 (an edge)
-    found["PATH"] = trial_path(
-        found.get("PATH", os.defpath),
-        found,
-        prefix=sys.prefix,
-        base_prefix=sys.base_prefix,
-        scripts=str(Path(sys.executable).parent),
-    )
-    return found
 
 
 def _machine(name: str | None, slots: int, gpus: int, hired: MachineFacts) -> Machine:
