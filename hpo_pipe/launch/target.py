@@ -55,6 +55,9 @@ class CommandCall:
 
 Call = ApiCall | CommandCall
 
+OPTIONAL = frozenset({"gpus", "hiring", "image", "code", "env", "secret", "tag"})
+"""Common options that not every target has; `hiring` stands for --spot, --on-demand and --spot-then-on-demand."""
+
 
 class Refusal(StrEnum):
     """Why a provider did not start what it was asked to."""
@@ -144,7 +147,7 @@ class Target(Protocol):
     options: Sequence[click.Option]
     """Its own options, by the provider's own names; values reach :meth:`settings` by their Python names."""
     takes: frozenset[str]
-    """Which of :data:`hpo_pipe.launch.common.OPTIONAL` it has: the others are not offered on its command line."""
+    """Which of :data:`OPTIONAL` it has: the others are not offered on its command line."""
     repeats_safely: bool
     """Whether two equal requests, even at the same instant, start one set of workers: names or tokens are unique."""
     grace_s: float | None

@@ -1,48 +1,98 @@
-"""`submit local` starts workers for the study that stands there now, and no other."""
+"""`submit local` starts workers for the study that stands there now, and no other, and tells what became of them."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from hpo_pipe.launch import local
+from hpo_pipe.launch.targets import local
 from storage_schema.codec import sha256
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.told_study import Teller
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    commands: list[list[str]] = []
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    commands: list[tuple[str, ...]] = []
 
-    def start(command: list[str], logs: Path) -> local.Started:
-        commands.append(command)
-        return local.Started(pid=1, log=logs / "worker-1.log")
+    def start(path: Path, argv: tuple[str, ...], order: object) -> str:
+        commands.append(argv)
+        return path.stem
 
     monkeypatch.setattr(local, "_start", start)
     return commands
 
 
 def test_workers_are_told_which_study(
-    told: Teller, run: Run, started: list[list[str]], tmp_path: Path
+    told: Teller, run: Run, started: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
     url = told.store.url
-    done = run("submit", "local", url, "--workers", "2", "--logs", tmp_path / "logs", "--", "--slots", "2")
+    done = run("submit", "local", url, "--workers", "2", "--logs", tmp_path / "logs", "--slots", "2")
     assert done.exit_code == 0, done.output
     found = told.store.get("study.json")
-    expected = ["--study-sha256", sha256(found.data), "--slots", "2"]
-    assert [command[-4:] for command in started] == [expected, expected]
+    expected = ("--study-sha256", sha256(found.data), "--slots", "2", "--idle-timeout", "300")
+    assert [command[-6:] for command in started] == [expected, expected]
 
 
-def test_a_sha256_of_ones_own_is_kept(
-    told: Teller, run: Run, started: list[list[str]], tmp_path: Path
+def test_further_options_reach_the_workers(
+    told: Teller, run: Run, started: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
-    own = "--study-sha256=" + "0" * 64
-    assert run("submit", "local", told.store.url, "--logs", tmp_path / "logs", "--", own).exit_code == 0
-    assert started[0][-1] == own and sum("--study-sha256" in part for part in started[0]) == 1
+    done = run("submit", "local", told.store.url, "--logs", tmp_path / "logs", "--", "--drain")
+    assert done.exit_code == 0, done.output
+    assert started[0][-1] == "--drain"
 
 
-def test_no_study_no_workers(run: Run, started: list[list[str]], tmp_path: Path) -> None:
+def test_no_study_no_workers(run: Run, started: list[tuple[str, ...]], tmp_path: Path) -> None:
     assert run("submit", "local", tmp_path / "nowhere", "--logs", tmp_path / "logs").exit_code == 2
     assert started == []
+
+
+def test_a_dry_run_writes_nothing(
+    told: Teller, run: Run, started: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    done = run("submit", "local", told.store.url, "--workers", "3", "--dry-run", "--output", "json")
+    assert done.exit_code == 0, done.output
+    calls = json.loads(done.stdout)
+    assert [call["command"][-7] for call in calls] == [told.store.url.removesuffix("/")] * 3 or len(
+        calls
+    ) == 3
+    assert started == [] and list(told.store.list("submissions/")) == []
+
+
+def test_no_workers_are_a_record_for_reconcile(
+    told: Teller, run: Run, started: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    url = told.store.url
+    assert run("submit", "local", url, "--workers", "0", "--logs", tmp_path / "logs").exit_code == 0
+    assert started == []
+    shown = json.loads(run("submit", "status", url, "--all", "--json").stdout)
+    assert [(one["number"], one["asked"], one["state"]) for one in shown] == [(1, 0, "ended")]
+
+
+def test_a_wrong_target_is_answered_with_the_nearest(run: Run) -> None:
+    done = run("submit", "locl", "./study")
+    assert done.exit_code == 2 and "did you mean 'local'?" in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--env", "AWS_SECRET_ACCESS_KEY=abc"), "--secret"),
+        (("--env", "A"), "expected NAME=VALUE"),
+        (("--env", "HPO_PIPE_STUDY=abc"), "HPO_PIPE_"),
+        (("--idle-timeout", "soon"), "not a duration"),
+    ],
+)
+def test_a_wrong_option_starts_nothing(
+    told: Teller,
+    run: Run,
+    started: list[tuple[str, ...]],
+    tmp_path: Path,
+    options: tuple[str, ...],
+    words: str,
+) -> None:
+    done = run("submit", "local", told.store.url, "--logs", tmp_path / "logs", *options)
+    assert done.exit_code == 2 and words in done.output
+    assert started == [] and list(told.store.list("submissions/")) == []

@@ -1,0 +1,183 @@
+"""The options that targets have in common, and the plan that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpo_pipe.cli.arguments import Duration
+from hpo_pipe.launch.order import HIRING, Offer, Plan, Price
+from hpo_pipe.launch.target import OPTIONAL, Target
+from storage_schema.codec import Json
+from storage_schema.errors import UserError
+from storage_schema.machine import MAX_PRICE, ON_DEMAND, Machine
+from storage_schema.records.submission import MAX_WORKERS
+
+if TYPE_CHECKING:
+    from storage_schema.store import Store
+
+TEXT, JSON = "text", "json"
+
+
+def common_options(target: Target) -> list[click.Option]:
+    """Return the common options that `target` has."""
+    return [made for made in _all_options() if made.name in target.takes or made.name not in OPTIONAL]
+
+
+def _all_options() -> list[click.Option]:
+    positive = click.IntRange(min=1)
+    return [
+        click.Option(
+            ["--workers"],
+            type=click.IntRange(0, MAX_WORKERS),
+            default=1,
+            show_default=True,
+            help="How many; 0 only records the rest, for `submit reconcile`.",
+        ),
+        click.Option(["--gpus"], type=click.IntRange(min=0), help="GPUs of each worker's machine."),
+        click.Option(["--gpus-per-trial"], type=click.IntRange(min=0), help="GPUs dealt to each trial."),
+        click.Option(["--slots"], type=positive, help="Trials at a time in each worker."),
+        *(
+            click.Option([f"--{way}", "hiring"], flag_value=way, default=None, help=words)
+            for way, words in zip(HIRING, _HIRING_WORDS, strict=True)
+        ),
+        click.Option(
+            ["--idle-timeout"],
+            type=Duration(),
+            default=300.0,
+            help="A worker with nothing to do for so long ends.  [default: 5min]",
+        ),
+        click.Option(
+            ["--max-runtime"], type=Duration(), help="A worker gives back what it holds after so long."
+        ),
+        click.Option(
+            ["--max-cost"],
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="DOLLARS",
+            help="The study's budget: sets its limit `cost`, where that is not lower already.",
+        ),
+        click.Option(["--image"], help="Container image with hpo-pipe, and the training's code or --code."),
+        click.Option(
+            ["--code"],
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            help="Folder that trials run in; packed into the study's store, without what .hpoignore names.",
+        ),
+        click.Option(["--env"], multiple=True, metavar="NAME=VALUE", help="For trials; no secrets."),
+        click.Option(
+            ["--secret"],
+            multiple=True,
+            metavar="NAME=REFERENCE",
+            help="For trials, from where secrets are kept.",
+        ),
+        click.Option(["--tag"], multiple=True, metavar="KEY=VALUE", help="On what the provider makes."),
+        click.Option(
+            ["--price-per-hour"],
+            type=click.FloatRange(0, MAX_PRICE),
+            metavar="DOLLARS",
+            help="What one machine costs.",
+        ),
+        click.Option(["--prices"], metavar="FILE|aws", help="A price file, or ask AWS; see `hpo-pipe cost`."),
+        click.Option(["--dry-run"], is_flag=True, help="Print the exact requests, checked; ask nobody."),
+        click.Option(
+            ["--output"],
+            type=click.Choice([TEXT, JSON]),
+            default=TEXT,
+            show_default=True,
+            help="Of what is printed.",
+        ),
+        click.Option(
+            ["--wait"], is_flag=True, help="Stay until all jobs have ended; Ctrl-C leaves them running."
+        ),
+    ]
+
+
+_HIRING_WORDS = (
+    "Machines that may be taken back.",
+    "Machines that stay.",
+    "Spot where there is some, else machines that stay.",
+)
+
+
+def plan_of(given: Mapping[str, Any], store: Store, arguments: Sequence[str]) -> Plan:
+    """Return the plan that the common options make; the study is read, and nothing is written.
+
+    Raises:
+        UserError: a wrong option, or no study.
+    """
+    from hpo_pipe.coordinator.log import study_bytes
+    from hpo_pipe.launch.secrets import parse_variables
+    from storage_schema.codec import sha256
+    from storage_schema.records import Study
+
+    data = study_bytes(store)
+    env, secrets = parse_variables(given.get("env") or (), given.get("secret") or ())
+    gpus, per_trial = given.get("gpus"), given["gpus_per_trial"]
+    if gpus is not None and per_trial is not None and per_trial > gpus:
+        raise UserError(f"--gpus-per-trial is {per_trial}, expected at most --gpus, {gpus}")
+    return Plan(
+        url=store.url,
+        study=Study.from_bytes(data).name,
+        study_sha256=sha256(data),
+        gpus=gpus,
+        gpus_per_trial=per_trial,
+        slots=given["slots"],
+        hiring=given.get("hiring") or "",
+        idle_timeout_s=given["idle_timeout"],
+        max_runtime_s=given["max_runtime"],
+        image=given.get("image") or "",
+        env=env,
+        secrets=secrets,
+        tags=tuple(sorted(dict(map(_tag, given.get("tag") or ())).items())),
+        arguments=tuple(arguments),
+    )
+
+
+def with_prices(plan: Plan, target: Target, settings: Mapping[str, Json], given: Mapping[str, Any]) -> Plan:
+    """Return the plan with what each offer's machine costs, as far as that is known.
+
+    Raises:
+        UserError: a wrong price file.
+    """
+    offers = target.offers(settings, plan)
+    if given["price_per_hour"] is not None:
+        found = dict.fromkeys(offers, given["price_per_hour"])
+    elif given["prices"]:
+        found = _looked_up(given["prices"], target.name, offers, str(settings.get("region") or ""))
+    else:
+        found = {}
+    prices = (
+        Price(instance_type=offer.instance_type, lifecycle=offer.lifecycle, dollars_per_hour=price)
+        for offer, price in found.items()
+    )
+    return replace(plan, prices=tuple(prices))
+
+
+def _looked_up(source: str, provider: str, offers: Sequence[Offer], region: str) -> dict[Offer, float]:
+    from hpo_pipe.prices import read_prices
+
+    prices = read_prices(Path(source))
+    found = {}
+    for offer in offers:
+        machine = Machine(
+            provider=provider,
+            instance_type=offer.instance_type,
+            region=region,
+            lifecycle=offer.lifecycle or ON_DEMAND,
+        )
+        rate = prices.of(machine)
+        if rate.paid is not None:
+            found[offer] = rate.paid
+    return found
+
+
+def _tag(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name or len(name) > 128 or len(value) > 256 or not text.isprintable():
+        raise UserError(f"--tag {text[:80]!r}, expected KEY=VALUE, at most 128 and 256 characters")
+    if name.startswith(("aws:", "hpo-pipe:")):
+        raise UserError(f"--tag {name[:80]!r}: names that begin with aws: and hpo-pipe: are taken")
+    return name, value
