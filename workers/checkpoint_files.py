@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from storage_schema.errors import UserError
 from storage_schema.keys import MAX_FILE_NAME, checked_file_name
@@ -79,20 +80,30 @@ def file_bytes(folder: Path, name: str) -> bytes:
     Raises:
         OSError: it is gone, is no plain file any more, or has grown too large.
     """
+    with opened_file(folder, name) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        try:
+            data = opened.read(min(size, MAX_FILE_BYTES) + 1)
+        except MemoryError:
+            raise OSError(errno.ENOMEM, f"{size} bytes do not fit into memory", name) from None
+        if len(data) > size:
+            raise OSError(errno.EFBIG, "it grows while it is read", name)
+    return data
+
+
+def opened_file(folder: Path, name: str) -> BinaryIO:
+    """Open one file that :func:`file_names` named.
+
+    Raises:
+        OSError: it is gone, or is no plain file any more.
+    """
     *above, last = name.split("/")
     with opened_folder(folder, *above) as descriptor:
         file = os.open(last, _FILE, dir_fd=descriptor)
-    with os.fdopen(file, "rb") as opened:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file any more", name)
-        try:
-            data = opened.read(min(found.st_size, MAX_FILE_BYTES) + 1)
-        except MemoryError:
-            raise OSError(errno.ENOMEM, f"{found.st_size} bytes do not fit into memory", name) from None
-        if len(data) > found.st_size:
-            raise OSError(errno.EFBIG, "it grows while it is read", name)
-    return data
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "it is no plain file any more", name)
+    return os.fdopen(file, "rb")
 
 
 def _short_enough(parts: tuple[str, ...]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ def rendered(
     parameters: Mapping[str, Json],
     environment: Mapping[str, str],
     names: Collection[str] = (),
+    args: Sequence[str] | None = None,
 ) -> list[str]:
     """Fill a command template in.
 
@@ -40,6 +41,7 @@ def rendered(
         parameters: the trial's: the active ones.
         environment: the trial's.
         names: all parameters of the study.
+        args: what ``{args}`` stands for in place of ``--name=value``.
 
     Raises:
         UserError: an unknown name or variable, a lone brace, an inactive parameter as the program, or a value that
@@ -55,6 +57,8 @@ def rendered(
                 raise UserError(f"command: the program is {template!r}, which this trial has no value for")
             if alone and place > 1 and _is_flag(command[place - 1]):
                 arguments.pop()
+        elif alone and args is not None and special == "args" and special not in parameters:
+            arguments += args
         elif alone and special in MANY and special not in parameters:
             arguments += [MANY[special].format(name, value_text(value)) for name, value in parameters.items()]
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from storage_schema.records.study import Program
+from storage_schema.records.program import SAGEMAKER, Program
 from storage_schema.redaction import Redactor
 from storage_schema.trial_env import TrialFile
 from workers.attempt_process import AttemptProcess
@@ -15,6 +15,8 @@ from workers.feedback import Feedback
 from workers.metric_patterns import MetricPatterns
 from workers.output import Pump
 from workers.process_group import ProcessGroup
+from workers.sagemaker_attempt import SageMakerAttempt
+from workers.sagemaker_layout import Tree, make_tree
 from workers.trial_folder import environment, prepared
 
 
@@ -31,6 +33,7 @@ class CommandLauncher:
         now: Callable[[], float],
         redactor: Redactor | None = None,
         names: Collection[str] = (),
+        longest: int | None = None,
     ) -> None:
         self._program = program
         self._user_environment = dict(user_environment)
@@ -39,12 +42,14 @@ class CommandLauncher:
         self._now = now
         self._redactor = redactor
         self._names = frozenset(names)
+        self._longest = longest
 
     def start(self, trial_file: TrialFile, folder: Path, gpus: tuple[str, ...]) -> AttemptProcess:
         """Write the trial file and start the command; raises UserError or OSError."""
         path = prepared(trial_file, folder)
         variables = environment(self._user_environment, self._program, path, gpus)
-        arguments = rendered(self._program.command, trial_file.parameters, variables, self._names)
+        tree = self._tree(trial_file, folder, variables, gpus)
+        arguments = self._arguments(trial_file, variables, tree)
         arguments[0] = executable(arguments[0], variables, self._workdir)
         feedback = Feedback(trial_file, self._patterns, self._now, self._redactor)
         pump = Pump(trial_file.spec)
@@ -56,7 +61,29 @@ class CommandLauncher:
             pump.abandon()
             raise
         pump.start(feedback.feed)
-        return AttemptProcess(_CommandRun(group, pump), feedback, trial_file)
+        run = _CommandRun(group, pump)
+        if tree is None:
+            return AttemptProcess(run, feedback, trial_file)
+        return SageMakerAttempt(run, feedback, trial_file, tree.root, whole=trial_file.to == self._longest)
+
+    def _tree(
+        self, trial_file: TrialFile, folder: Path, variables: dict[str, str], gpus: tuple[str, ...]
+    ) -> Tree | None:
+        if self._program.layout != SAGEMAKER:
+            return None
+        tree = make_tree(trial_file, folder, self._program.command, variables, self._workdir, gpus)
+        for name, value in self._program.environment:
+            if variables.get(name) == value:  # CUDA_VISIBLE_DEVICES is ours
+                variables[name] = tree.placed(value)
+        variables.update(tree.environment)
+        return tree
+
+    def _arguments(self, trial_file: TrialFile, variables: Mapping[str, str], tree: Tree | None) -> list[str]:
+        command, parameters = self._program.command, trial_file.parameters
+        if tree is None:
+            return rendered(command, parameters, variables, self._names)
+        found = rendered(command, parameters, variables, self._names, tree.arguments)
+        return [found[0], *map(tree.placed, found[1:])]
 
     def close(self) -> None:
         """Nothing is kept between trials."""

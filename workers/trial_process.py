@@ -93,6 +93,7 @@ def make_launcher(
     grace_s: float,
     redactor: Redactor | None = None,
     names: Collection[str] = (),
+    longest: int | None = None,
 ) -> Launcher:
     """Return the launcher of one slot.
 
@@ -104,6 +105,7 @@ def make_launcher(
         grace_s: how long a warm process may take to end when its slot is closed; at most 5 s are used.
         redactor: takes secrets out of what a trial prints; by default what has the form of a credential.
         names: the study's parameters: those that a trial does not have are inactive in it.
+        longest: units of a whole training; None without a resource.
 
     Raises:
         UserError: not exactly one of command and function, a bad function name, or a bad metric pattern.
@@ -129,4 +131,5 @@ def make_launcher(
         now=now,
         redactor=redactor,
         names=names,
+        longest=longest,
     )

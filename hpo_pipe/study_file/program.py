@@ -44,11 +44,14 @@ def read_program(
         raise StudyFileError(f"{where}: command and function {found}, expected one of them: {example}")
     if table.function is not None and not _FUNCTION.fullmatch(table.function):
         raise mistake(where, "function", table.function, "module:name, as in train:main")
+    if table.layout is not None and table.function is not None:
+        raise mistake(where, "layout", table.layout, "a command beside it: a function runs in a warm process")
     return Program(
         command=_command(table.command, tuple(names), where) if table.command is not None else (),
         function=table.function or "",
         metric_patterns=tuple((m.name, _pattern(m.pattern, where)) for m in metrics if m.pattern is not None),
         environment=_environment(table.environment, where),
+        layout=table.layout or "",
     )
 
 

@@ -9,6 +9,7 @@ from storage_schema.codec import Json
 from storage_schema.errors import UserError
 from storage_schema.keys import MAX_RESOURCE, MAX_TRIAL
 from storage_schema.records import GOALS, Metric
+from storage_schema.records.program import LAYOUTS
 from storage_schema.records.warm_start import MAX_BEST_FIRST, MAX_SOURCES, MODES
 from storage_schema.store import study_url
 
@@ -22,6 +23,7 @@ class StudyTable:
     name: str | None = None
     command: Json = None
     function: str | None = None
+    layout: str | None = option(None, allowed=LAYOUTS)
     metric: Json = None
     parameters: Json = None
     forbidden: Json = None

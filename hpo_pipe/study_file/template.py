@@ -16,6 +16,7 @@ command = ["python", "train.py"]      # the script learns its parameters from hp
 # command = ["python", "train.py", "{{args}}"]      # {{args}}: --lr=0.1 --layers=2 ...
 # # also {{args_no_hyphens}} (lr=0.1 ...), {{args_json}}, {{envvar:HOME}}, and {{{{ and }}}} for braces
 # function = "train:main"             # instead of a command: one warm process per slot, for trainings of seconds
+# layout = "sagemaker"                # for a script written for SageMaker: its SM_* variables and /opt/ml files
 
 # seed = 1                            # of all random draws; drawn at creation where it is missing
 
@@ -62,8 +63,8 @@ trials = 100
 # total_resource = 5000               # epochs of all trials together
 # wall_time = "12h"                   # s, min, h, d
 # gpu_hours = 50
-# target = 0.05                       # end when the metric is at least this good
 # cost = 50                           # dollars of training; workers are to say what an hour of their machine costs
+# target = 0.05                       # end when the metric is at least this good
 # not_improving = 50                  # end when so many trials have come back without improving on the best one
 # convergence = 0.01                  # end when the best results differ by 1 % of what results differ by
 

@@ -9,6 +9,7 @@ from storage_schema.codec import Json, encode_record
 from storage_schema.errors import DamagedRecord, UserError
 from storage_schema.keys import MAX_LINK, MAX_RESOURCE, STUDY, checked_study_name
 from storage_schema.records.metric import Metric, read_metrics
+from storage_schema.records.program import Program as Program
 from storage_schema.records.reading import FORMAT, Fields, opened
 from storage_schema.records.warm_start import WarmStart
 
@@ -43,9 +44,9 @@ class Limits:
     wall_s: float | None = None
     """Seconds since the first log entry, on the store's clock."""
     gpu_hours: float | None = None
-    target: float | None = None
     cost: float | None = None
     """Dollars of training: the study's budget."""
+    target: float | None = None
     """The study ends when the objective is at least this good, within all bounds."""
     not_improving: int | None = None
     """The study ends when so many trials have come back without improving on the best result."""
@@ -64,24 +65,11 @@ class Limits:
             total_resource=f.optional("total_resource", f.integer),
             wall_s=f.optional("wall_s", f.number),
             gpu_hours=f.optional("gpu_hours", f.number),
-            target=f.optional("target", f.number),
             cost=f.optional("cost", f.number),
+            target=f.optional("target", f.number),
             not_improving=f.optional("not_improving", f.integer),
             convergence=f.optional("convergence", f.number),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """What a worker runs for a spec: exactly one of `command` and `function`."""
-
-    command: tuple[str, ...] = ()
-    """Argument list; ``{name}`` within an argument is replaced by that parameter. Never a shell line."""
-    function: str = ""
-    """``module:name``, run in a warm process per slot."""
-    metric_patterns: tuple[tuple[str, str], ...] = ()
-    """(metric, regular expression with one group): for scripts that only print."""
-    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,12 +161,7 @@ class Study:
                 "scheduler": self.scheduler,
                 "searcher": self.searcher,
                 "limits": self.limits.to_json(),
-                "program": {
-                    "command": list(self.program.command),
-                    "function": self.program.function,
-                    "metric_patterns": [list(pair) for pair in self.program.metric_patterns],
-                    "environment": [list(pair) for pair in self.program.environment],
-                },
+                "program": self.program.to_json(),
                 "timing": {f.name: getattr(self.timing, f.name) for f in fields(self.timing)},
                 "retries": self.retries,
                 "max_attempts": self.max_attempts,
@@ -206,7 +189,7 @@ class Study:
             scheduler=f.kept("scheduler"),
             searcher=f.kept("searcher"),
             limits=Limits.from_fields(f.within("limits")),
-            program=_program(f.within("program")),
+            program=Program.from_fields(f.within("program")),
             timing=Timing(**{t.name: _seconds(timing, t.name) for t in fields(Timing)}),
             retries=f.integer("retries"),
             max_attempts=f.integer("max_attempts", 1, MAX_ATTEMPTS),
@@ -264,35 +247,3 @@ def _rising(f: Fields, name: str, top: int) -> tuple[int, ...]:
     if not within or any(a >= b for a, b in itertools.pairwise(found)):
         f.refuse(name, "something else", f"rising integers from 1 to {top}")
     return tuple(found)
-
-
-def _program(f: Fields) -> Program:
-    return Program(
-        command=_texts(f, "command", f.array("command")),
-        function=f.text("function", ""),
-        metric_patterns=_pairs(f, "metric_patterns"),
-        environment=_environment(f),
-    )
-
-
-def _texts(f: Fields, name: str, found: list[Json]) -> tuple[str, ...]:
-    if not all(isinstance(text, str) and "\0" not in text for text in found):
-        f.refuse(name, "something else", "an array of texts without NUL characters")
-    return tuple(found)
-
-
-def _environment(f: Fields) -> tuple[tuple[str, str], ...]:
-    """Read the variables; what no process can be started with is refused here, and not by each worker's system."""
-    pairs = _pairs(f, "environment")
-    for name, value in pairs:
-        _texts(f, "environment", [name, value])
-        if not name or "=" in name:
-            f.refuse("environment", name, "names of variables")
-    return pairs
-
-
-def _pairs(f: Fields, name: str) -> tuple[tuple[str, str], ...]:
-    found = f.array(name)
-    if not all(isinstance(p, list) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in found):
-        f.refuse(name, found, "an array of pairs of strings")
-    return tuple((p[0], p[1]) for p in found)
