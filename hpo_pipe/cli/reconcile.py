@@ -12,7 +12,7 @@ from hpo_pipe.cli.output import print_json, print_lines, say
 from storage_schema.records.submission import MAX_WORKERS
 
 if TYPE_CHECKING:
-    from hpo_pipe.launch.reconcile import Bounds, Reconciler, Round
+    from hpo_pipe.launch.reconcile import Bounds, Reconciler
     from storage_schema.store import Store
 
 
@@ -57,7 +57,7 @@ def reconcile(url: str, min_workers: int, max_workers: int, as_json: bool) -> No
             }
         )
     else:
-        print_lines([round_line(found)])
+        print_lines([found.line()])
 
 
 def bounds_of(least: int, most: int) -> Bounds:
@@ -78,19 +78,3 @@ def reconciler(store: Store, bounds: Bounds, say: Callable[[str], object]) -> Re
     from hpo_pipe.study import OpenStudy
 
     return Reconciler(open_desk(store), OpenStudy(store).look, find_target, bounds)
-
-
-def round_line(found: Round) -> str:
-    """Return one round in a line."""
-    parts = [f"wanted {found.wanted}, alive {found.alive}"]
-    if found.pending:
-        parts.append(f"of them {found.pending} waiting for a machine")
-    if found.foreign:
-        parts.append(f"{found.foreign} started by hand")
-    if found.started:
-        parts.append(f"{found.started} started")
-    if found.cancelled:
-        parts.append(f"{found.cancelled} cancelled")
-    if found.wait_s:
-        parts.append(f"refused lately: asked again in {found.wait_s:.0f} s")
-    return ", ".join(parts)

@@ -172,7 +172,8 @@ def _print_table(looked: list[tuple[Known, Look | None]]) -> None:
 
     rows = []
     for known, look in looked:
-        counts = [str(look.counts.get(state, 0)) if look else "?" for state in JobState]
+        unknown = "" if known.over else "?"
+        counts = [str(look.counts.get(state, 0)) if look else unknown for state in JobState]
         state = str(known.kind or "submitting")
         what = (str(known.number), known.order.target, str(known.order.offer), state)
         said = known.refusal.message if known.refusal else ""

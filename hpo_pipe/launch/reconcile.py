@@ -75,6 +75,18 @@ class Round:
     wait_s: float = 0.0
     """Refused lately: nobody is asked before so long, seconds."""
 
+    def line(self) -> str:
+        """Return it for people."""
+        parts = [f"wanted {self.wanted}, alive {self.alive}"]
+        told = (
+            (self.pending, "of them {} waiting for a machine"),
+            (self.foreign, "{} started by hand"),
+            (self.started, "{} started"),
+            (self.cancelled, "{} cancelled"),
+            (math.ceil(self.wait_s), "refused lately: asked again in {} s"),
+        )
+        return ", ".join([*parts, *(words.format(count) for count, words in told if count)])
+
 
 class Reconciler:
     """Keeps one study's workers within bounds."""
