@@ -95,7 +95,7 @@ def _client(ref: SecretRef) -> Any:
         read_timeout=_READ_S,
         retries={"mode": "standard", "total_max_attempts": _TRIES},
     )
-    make: Any = boto3.client
+    make: Any = boto3.session.Session().client
     return make(ref.service, region_name=ref.region, config=config)
 
 
