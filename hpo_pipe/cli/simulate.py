@@ -214,7 +214,9 @@ def _limits(study: Study, given: dict[str, Any]) -> Limits:
     if own.cost is None:
         return own
     if not price:
-        raise click.UsageError("the study has a budget (limits.cost): say what a worker costs, --price-per-hour")
+        raise click.UsageError(
+            "the study has a budget (limits.cost): say what a worker costs, --price-per-hour"
+        )
     hours = own.cost / price  # a virtual worker is one GPU, and the time that it trains is what it costs
     return replace(own, cost=None, gpu_hours=min(hours, hours if own.gpu_hours is None else own.gpu_hours))
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from storage_schema.clock import SystemClock
 from storage_schema.errors import UserError
 from storage_schema.keys import SpecId
@@ -15,6 +17,7 @@ from tests.unit.workers.stage import FakeLauncher, FakeTrial, Script, Stage, iss
 from tests.waiting import wait_until
 from workers.assembly import Plan, assemble
 from workers.attempt import NotStartable
+from workers.budget import PriceWanted, lasts_s
 from workers.lease import Machine
 from workers.loop import Ends, Pace
 from workers.trial_process import Ended
@@ -138,6 +141,21 @@ def test_max_runtime_is_an_interruption(tmp_path: Path) -> None:
     company.stage.publish(issue(0, to=9))
     assert company.start().end() == 75
     assert company.stage.chain()[-1].kind is LinkKind.RELEASE
+
+
+def test_spent_money_gives_back_what_is_held_and_nobody_is_to_try_again(tmp_path: Path) -> None:
+    company = Company(tmp_path, _until_asked, study=QUICK, max_cost_s=0.3)
+    company.stage.publish(issue(0, to=9))
+    assert company.start().end() == 0
+    assert company.stage.chain()[-1].kind is LinkKind.RELEASE
+
+
+@pytest.mark.parametrize(("price", "lasts"), [("3600", 2.5), ("0.5", 18_000.0), ("0", None)])
+def test_how_long_money_lasts(price: str, lasts: float | None) -> None:
+    assert lasts_s(2.5, (("price_per_hour", price),)) == lasts
+    assert lasts_s(None, ()) is None
+    with pytest.raises(PriceWanted, match=r"--max-cost 2\.5, and nothing says"):
+        lasts_s(2.5, (("instance_type", "g5.xlarge"),))
 
 
 def test_a_finished_study_stops_what_still_runs(tmp_path: Path) -> None:
