@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hpo_pipe.coordinator.world import Say
-from hpo_pipe.launch.reconcile import Reconciler, Round
+from hpo_pipe.launch.reconcile import Reconciler
 from storage_schema.clock import Clock
 from storage_schema.errors import HpoPipeError
 

@@ -26,6 +26,7 @@ from storage_schema.records import (
     Timing,
 )
 from storage_schema.store import Blob, Store, create_settled, open_store
+from storage_schema.store.memory import MemoryStore
 
 
 class VirtualClock:
@@ -72,13 +73,14 @@ def a_study(**changes: object) -> Study:
 
 
 class World:
-    """One study in one memory store."""
+    """One study in one memory store; with `dated`, its modified times are the virtual clock's."""
 
-    def __init__(self, name: str, study: Study | None = None) -> None:
+    def __init__(self, name: str, study: Study | None = None, *, dated: bool = False) -> None:
         self.study = study or a_study()
-        self.store: Store = open_store(f"memory://world-{name}")
-        self.store.create(STUDY, self.study.to_bytes())
         self.clock = VirtualClock()
+        url = f"memory://world-{name}"
+        self.store: Store = MemoryStore(url, self.clock) if dated else open_store(url)
+        self.store.create(STUDY, self.study.to_bytes())
         self._ids = itertools.count()
 
     def coordinator(self, *, one_shot: bool = False) -> Coordinator:
@@ -106,8 +108,10 @@ class World:
 class HandWorker:
     """Writes what a worker writes, when told to."""
 
-    def __init__(self, world: World, name: str, slots: int = 4) -> None:
-        self.world, self.name, self.slots = world, name, slots
+    def __init__(
+        self, world: World, name: str, slots: int = 4, machine: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        self.world, self.name, self.slots, self.machine = world, name, slots, machine
         self._beats = itertools.count(1)
         self._held: dict[SpecId, int] = {}
         self._closed: list[SpecId] = []
@@ -135,6 +139,7 @@ class HandWorker:
             holding=held,
             closed=len(self._closed),
             recent=tuple(self._closed[-64:]),
+            machine=self.machine,
         )
         self.world.store.replace(worker_key(self.name), beat.to_bytes())
 
