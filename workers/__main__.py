@@ -32,8 +32,8 @@ from workers.attempt import NotStartable
 from workers.budget import PriceWanted, lasts_s
 from workers.code import CodeMissing
 from workers.coordinator_process import CoordinatorStarter
-from workers.interruption import Interruption
 from workers.lease import Machine
+from workers.leaving import Departure, Leaving, leaving_options
 from workers.loop import EXIT_FAILED, Ends, Pace
 from workers.scratch import scratch_folder
 from workers.secrets import SecretMissing, parsed, redacted_forms, resolved, warnings
@@ -56,7 +56,7 @@ Examples:
   hpo-pipe worker studies/digits -- python train.py --lr {lr}
 
 \b
-SIGTERM, SIGUSR1 and Ctrl-C let the trials save, give back what is held, and end with 75.
+SIGTERM, SIGUSR1, Ctrl-C and EC2's spot notices let the trials save, give back what is held, and end with 75.
 CUDA_VISIBLE_DEVICES names the GPUs that are dealt out; HPO_PIPE_SCRATCH the folder for scratch files.
 HPO_PIPE_PROVIDER, _INSTANCE_TYPE, _REGION and _LIFECYCLE (spot, on-demand) say what `hpo-pipe cost` counts.
 
@@ -146,6 +146,7 @@ def _digest(context: click.Context, option: click.Parameter, text: str | None) -
     metavar="DOLLARS",
     help="What this machine costs, for `hpo-pipe cost`.  [default: HPO_PIPE_PRICE_PER_HOUR]",
 )
+@leaving_options
 @click.option("--name", help="Part of this worker's id.  [default: the host's name]")
 def worker(
     url: str,
@@ -164,6 +165,7 @@ def worker(
     withhold: tuple[str, ...],
     price_per_hour: float | None,
     name: str | None,
+    leaving: Leaving,
 ) -> None:
     """Train what the study at URL issues, until it has ended.
 
@@ -176,6 +178,7 @@ def worker(
     lasts = lasts_s(max_cost, hired)
     hired = tuple(sorted((*hired, ("code", code)))) if code else hired
     world = World(store=open_store(url))
+    departure = Departure(leaving, os.environ, world)  # noqa: TID251 (an edge)
     study = _with_command(read_study(world, study_sha256), command)
     prove_quickly(world.store, world.token()).demand()
     environment = without(own_environment(), withhold)
@@ -188,8 +191,7 @@ def worker(
         close_own_memory()
     pool = visible_gpus(environment)
     gpus = deal(pool, slots, gpus_per_trial)
-    interruption = Interruption(world.clock)
-    interruption.install()
+    departure.watch()
     starter = CoordinatorStarter(world.store.url, world.say) if coordinator else None
     with (
         scratch_folder(environment) as scratch,
@@ -206,15 +208,18 @@ def worker(
             world,
             study,
             plan,
-            interruption=interruption,
+            interruption=departure.interruption,
             make_launcher=launchers(study, environment, secrets, folder),
             start_coordinator=starter,
         )
         try:
             status = ready.run()
+            if ready.cut_short:
+                departure.at_once(status)
         finally:
             if starter is not None:
                 starter.close()
+    departure.close()
     sys.exit(status)
 
 
@@ -225,7 +230,7 @@ def main() -> None:
         worker.main(prog_name="hpo-pipe worker")
     except HpoPipeError as error:
         _complain(str(error) or type(error).__name__)
-        sys.exit(_status(error))
+        sys.exit(exit_status(error))
     except OSError as error:
         if error.filename is None:
             raise
@@ -243,9 +248,12 @@ def _complain(words: str) -> None:
         print(f"hpo-pipe: error: {one_line(line)}", file=sys.stderr)
 
 
-def _status(error: HpoPipeError) -> int:
+def exit_status(error: HpoPipeError) -> int:
+    """Return the exit code that an error of ours ends with."""
     match error:
-        case PriceWanted() | StudyRefused() | NotStartable() | StoreRefused() | CodeMissing() | SecretMissing():
+        case (
+            PriceWanted() | StudyRefused() | NotStartable() | StoreRefused() | CodeMissing() | SecretMissing()
+        ):
             return EXIT_CONFIGURATION
         case DamagedRecord():
             return EXIT_DAMAGED
