@@ -309,7 +309,12 @@ def test_the_buckets_policy_binds_those_who_may_do_everything(place: Place) -> N
     }
     admin = place.server.caller("admin", everything)
     s3, bucket = place.server.client(admin), place.server.bucket
-    for name in ("study.json", "log/00000000.json", "chain/00000000/000.0001.json"):
+    for name in (
+        "study.json",
+        "log/00000000.json",
+        "chain/00000000/000.0001.json",
+        "submissions/00000001.0001.json",
+    ):
         key = PREFIX + name
         s3.put_object(Bucket=bucket, Key=key, Body=b"first", IfNoneMatch="*")
         with pytest.raises(ClientError, match="PreconditionFailed"):
@@ -325,7 +330,7 @@ def test_the_buckets_policy_binds_those_who_may_do_everything(place: Place) -> N
     s3.put_object(Bucket=bucket, Key=PREFIX + "hints/board.json", Body=b"2")
     s3.delete_object(Bucket=bucket, Key=PREFIX + "hints/board.json")
     assert set(place.server.stored().values()) == {b"first"}
-    assert len(RECORDS) == 3
+    assert len(RECORDS) == 4
 
 
 def test_a_worker_can_claim_once_and_not_change_its_mind(place: Place) -> None:

@@ -2,7 +2,14 @@
 
 from hpo_pipe.launch.iam.documents import MAX_MANAGED_POLICY, PARTITIONS, document, joined
 from hpo_pipe.launch.iam.launching import LAUNCHED, launch_policy
-from hpo_pipe.launch.iam.machines import lambda_policy, machine_policy, scheduler_policy, trust_policy
+from hpo_pipe.launch.iam.machines import (
+    events_policy,
+    invoke_policy,
+    lambda_policy,
+    machine_policy,
+    scheduler_policy,
+    trust_policy,
+)
 from hpo_pipe.launch.iam.named import Named
 from hpo_pipe.launch.iam.storage import (
     RECORDS,
@@ -28,6 +35,8 @@ __all__ = [
     "Role",
     "bucket_policy",
     "document",
+    "events_policy",
+    "invoke_policy",
     "joined",
     "kms_statement",
     "lambda_policy",

@@ -21,7 +21,7 @@ def machine_policy(named: Named, *, targets: Iterable[str] = ()) -> dict[str, Js
     parameters = [arn for arn in named.secrets if ":ssm:" in arn]
     made = [
         statement("ReadSecrets", ["secretsmanager:GetSecretValue"], managed),
-        statement("ReadParameters", ["ssm:GetParameter", "ssm:GetParameters"], parameters),
+        statement("ReadParameters", ["ssm:GetParameter"], parameters),
         statement("PullImages", _PULLS, named.repositories),
         statement("LogInToImages", ["ecr:GetAuthorizationToken"], ["*"] if named.repositories else []),
         statement("LeaveTheGroup", ["autoscaling:TerminateInstanceInAutoScalingGroup"], named.groups),
@@ -63,6 +63,29 @@ def scheduler_policy(named: Named) -> dict[str, Json]:
             statement("PassTheSchedulesRole", ["iam:PassRole"], named.schedule_roles, condition=condition),
         ]
     )
+
+
+def invoke_policy(named: Named) -> dict[str, Json]:
+    """Return what the role of a coordinator's schedule needs: to call its functions."""
+    return document([statement("CallTheCoordinator", ["lambda:InvokeFunction"], named.functions)])
+
+
+def events_policy(named: Named) -> dict[str, Json]:
+    """Return the policies of queues by which EventBridge's rules, and nobody else, may send to them, over TLS."""
+    sends = statement(
+        "RulesSend",
+        ["sqs:SendMessage"],
+        named.queues,
+        condition={"ArnEquals": {"aws:SourceArn": list(named.rules)}},
+    )
+    plain = statement(
+        "OverTlsOnly",
+        ["sqs:*"],
+        named.queues,
+        effect="Deny",
+        condition={"Bool": {"aws:SecureTransport": "false"}},
+    )
+    return document([sends | {"Principal": {"Service": "events.amazonaws.com"}}, plain | {"Principal": "*"}])
 
 
 def trust_policy(service: str, account: str, *, partition: str = "aws") -> dict[str, Json]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from hpo_pipe.launch.iam.documents import checked_partition
 from storage_schema.codec import Json
@@ -23,6 +22,8 @@ _KINDS: dict[str, tuple[str, str, str]] = {
     "launch_templates": ("ec2", r"launch-template/lt-[0-9a-f]{8,17}", "launch-template/lt-0123456789abcdef0"),
     "log_groups": ("logs", r"log-group:[A-Za-z0-9_/.#-]{1,512}", "log-group:/hpo-pipe/gpus"),
     "repositories": ("ecr", r"repository/[a-z0-9][a-z0-9._/-]{1,255}", "repository/hpo-pipe"),
+    "functions": ("lambda", r"function:[A-Za-z0-9_-]{1,64}", "function:first"),
+    "rules": ("events", r"rule/[A-Za-z0-9._-]{1,64}", "rule/first"),
     "schedules": (
         "scheduler",
         r"schedule/[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}",
@@ -37,7 +38,7 @@ _KINDS: dict[str, tuple[str, str, str]] = {
 }
 _ROLE = re.compile(r"arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/[A-Za-z0-9_+=,.@/-]{1,512}")
 _SECRET = re.compile(
-    r"arn:(aws|aws-cn|aws-us-gov):(?:secretsmanager:[a-z0-9-]{4,30}:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}"
+    r"arn:(aws|aws-cn|aws-us-gov):(?:secretsmanager:[a-z0-9-]{4,30}:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]{1,512}"
     r"|ssm:[a-z0-9-]{4,30}:[0-9]{12}:parameter/[A-Za-z0-9_./-]{1,1000})"
 )
 
@@ -65,6 +66,9 @@ class Named:
     repositories: tuple[str, ...] = ()
     schedules: tuple[str, ...] = ()
     queues: tuple[str, ...] = ()
+    """Of SQS."""
+    functions: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     """Auto Scaling groups."""
     worker_roles: tuple[str, ...] = ()
@@ -118,11 +122,6 @@ class Named:
         if not found or found[1] != self.partition:
             word = kind.removesuffix("s").replace("_", " ").replace("repositorie", "repository")
             raise UserError(f"{word} {arn[:160]!r}: expected its ARN, as in {shown}")
-
-
-def named_kinds() -> Iterable[str]:
-    """Return the fields that hold ARNs."""
-    return (field.name for field in fields(Named) if field.default == ())
 
 
 def _pattern(kind: str) -> re.Pattern[str]:
