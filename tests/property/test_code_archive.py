@@ -10,16 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo_pipe.launch.code import pack, packed
+from hpo_pipe.launch.credentials import named_like_credentials
 from storage_schema.code_archive import Kind, Member, link_problem, name_problem
 from storage_schema.errors import DamagedRecord
 from workers.archive import members
 from workers.code import holds, unpack
 
+SPECIAL = (".hpoignore", "pyvenv.cfg")
 PARTS = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="/"),
     min_size=1,
     max_size=8,
-).filter(lambda part: part.strip(".") and not part.endswith("~") and len(part.encode()) < 200)
+).filter(
+    lambda part: part.strip(".") and part not in SPECIAL and not named_like_credentials(f"{part}/x/{part}")
+)
 CONTENT = st.tuples(st.binary(max_size=200).map(lambda data: b"\0" + data), st.booleans())
 TREES = st.recursive(
     st.dictionaries(PARTS, CONTENT, max_size=4),
