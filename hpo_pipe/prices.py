@@ -1,4 +1,4 @@
-"""What an hour of a machine costs: what the user says, what the worker said, or a price file. Never a guess.
+"""What an hour of a machine costs: what the user or the worker says, a price file, or a provider. Never a guess.
 
 A price file is TOML; a table for each instance type, and within it one for each region whose prices differ::
 
@@ -12,10 +12,10 @@ A price file is TOML; a table for each instance type, and within it one for each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hpo_pipe.options import Refused, mistake, option, read_options, together
 from hpo_pipe.study_file.load import load
@@ -34,10 +34,24 @@ class Rate:
     paid: float | None = None
     on_demand: float | None = None
     """What it would have cost on demand."""
+    note: str = ""
+    """For people: why it is unknown, or how it was found."""
 
 
-Pricing = Callable[[Machine], Rate]
-"""Prices a worker by what it said of its machine. What asks a provider for prices is another one of these."""
+class Pricing(Protocol):
+    """Prices a worker by what it said of its machine, and by when it ended; None: as of now."""
+
+    def __call__(self, machine: Machine, until: float | None = None) -> Rate:
+        """Return the rates."""
+        ...
+
+
+class PriceSource(Protocol):
+    """A price file, or a provider's API."""
+
+    def of(self, machine: Machine, until: float | None = None) -> Rate:
+        """Return the rates; None within them: not known."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +80,7 @@ class Prices:
 
     table: Mapping[tuple[str, str], Price] = field(default_factory=dict)
 
-    def of(self, machine: Machine) -> Rate:
+    def of(self, machine: Machine, until: float | None = None) -> Rate:
         """Return the file's rates; both None for a type that it does not have."""
         price = self.table.get((machine.instance_type, machine.region))
         price = price or self.table.get((machine.instance_type, ""))
@@ -76,14 +90,13 @@ class Prices:
         return Rate(paid=paid, on_demand=price.on_demand)
 
 
-def pricing(prices: Prices, price_per_hour: float | None = None) -> Pricing:
-    """Return what prices workers: by `price_per_hour` for all, else as each worker said, else by the file."""
+def pricing(prices: PriceSource, price_per_hour: float | None = None) -> Pricing:
+    """Return what prices workers: by `price_per_hour` for all, else as each worker said, else by the source."""
 
-    def rate(machine: Machine) -> Rate:
-        found = prices.of(machine)
-        if price_per_hour is not None:
-            return replace(found, paid=price_per_hour)
-        return found if machine.price_per_hour is None else replace(found, paid=machine.price_per_hour)
+    def rate(machine: Machine, until: float | None = None) -> Rate:
+        found = prices.of(machine, until)
+        said = machine.price_per_hour if price_per_hour is None else price_per_hour
+        return found if said is None else replace(found, paid=said, note="")
 
     return rate
 

@@ -9,6 +9,7 @@ from hpo_pipe.report.words import counted, duration, number, percent
 from storage_schema.codec import Json
 from storage_schema.machine import SPOT
 
+MAX_REASONS = 10
 MEANINGS = {
     "useful": "its result or checkpoint is on record",
     "repeated": "trained again after an attempt died, failed or was given back",
@@ -40,9 +41,10 @@ def notes(cost: Cost) -> list[str]:
     unpriced = sum(host.rate.paid is None for host in cost.hosts)
     if unpriced:
         found.append(
-            f"{unpriced} of {counted(len(cost.hosts), 'machine')} without a price: --price-per-hour or --prices FILE "
+            f"{unpriced} of {counted(len(cost.hosts), 'machine')} without a price: --price-per-hour or --prices "
             f"({', '.join(_unpriced(cost)) or 'they did not say what they are'})"
         )
+    found += sorted({host.rate.note for host in cost.hosts if host.rate.note})[:MAX_REASONS]
     mute = sum(host.alive_s is None for host in cost.hosts)
     if mute:
         found.append(f"{counted(mute, 'worker')} did not say when they started and with how many slots")

@@ -167,9 +167,11 @@ def _hosts(attempts: Iterable[Attempt], pricing: Pricing) -> dict[tuple[str, flo
         key = _process(attempt)
         host = hosts.get(key)
         if host is None:
-            host = hosts[key] = Host(machine=attempt.machine, rate=pricing(attempt.machine))
+            host = hosts[key] = Host(machine=attempt.machine, rate=Rate())
         host.busy_s += attempt.seconds
         host.until = max(host.until, attempt.claimed_at + attempt.seconds)
+    for host in hosts.values():
+        host.rate = pricing(host.machine, host.until)
     return hosts
 
 

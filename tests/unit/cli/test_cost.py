@@ -206,4 +206,21 @@ def test_all_mistakes_at_once_and_files_that_are_none(run, told: Teller, tmp_pat
     assert missing.exit_code == 2
     assert "cannot be read: No such file" in missing.stderr
     (tmp_path / "prices.csv").write_text("")
-    assert "price files end with .toml" in run("cost", told.url, "--prices", tmp_path / "prices.csv").stderr
+    assert (
+        "expected aws, or a file that ends with .toml"
+        in run("cost", told.url, "--prices", tmp_path / "prices.csv").stderr
+    )
+
+
+def test_a_provider_that_cannot_be_asked_leaves_all_unknown_and_says_why(
+    run, told: Teller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    found = cost(run, told, "--prices", "aws")
+    assert found["spent"] is None
+    assert any("no credentials for AWS" in note for note in found["notes"])
+    assert cost(run, told, "--prices", "aws", "--price-per-hour", "1")["spent"] is not None

@@ -1,0 +1,1 @@
+"""What providers say that an hour of a machine costs."""
