@@ -83,8 +83,10 @@ class Cloud:
         if self.crash == "before":
             raise Crash
         self._reach()
+        known = self.of(order)
         self.during()
-        known = self.of(order) if self.repeats_safely else []
+        if self.repeats_safely:  # names are unique: what came in meanwhile is found as well
+            known = self.of(order)
         if not known:
             given, refusal = self.refuses(order)
             self.asked.append((order.number, str(order.offer), order.workers))

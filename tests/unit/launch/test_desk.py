@@ -86,7 +86,7 @@ def test_of_two_who_take_over_one_does(world: World) -> None:
         rival.submissions.refresh()
     taken = [rival.take_over(cloud, rival.submissions.open()[0], wanted=True) for rival in rivals]
     assert [launched is None for launched in taken] == [False, True]
-    assert len(cloud.alive()) == 2
+    assert len(cloud.alive()) == 2 and len(cloud.asked) == 1
 
 
 def test_who_finds_itself_taken_over_takes_its_own_back(world: World) -> None:
