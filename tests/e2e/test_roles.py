@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from hpo_pipe.cli.group import cli
 from hpo_pipe.doctor import examine, render
+from hpo_pipe.launch.code import pack, upload
 from hpo_pipe.launch.iam import RECORDS, RIGHTS, Rights, Role, bucket_policy, role_policy
 from hpo_pipe.study import open_study
 from storage_schema.errors import AccessDenied, StoreRefused
@@ -76,6 +77,15 @@ class Place:
                 found.add((_kind(seen.ask.action, seen.ask.context), place.removeprefix(PREFIX)))
         return found
 
+    def upload_code(self) -> str:
+        """Pack a folder as the submitter, and return the archive's sha256."""
+        (self.folder / "code").mkdir()
+        (self.folder / "code" / "data.txt").write_text("for trials")
+        archive = pack(self.folder / "code")
+        with being(self.env(Role.SUBMITTER), self.patch):
+            assert upload(open_store(self.url), archive) and not upload(open_store(self.url), archive)
+        return archive.sha256
+
     def has(self, role: Role, kind: str, pattern: str) -> bool:
         """Tell whether somebody did this to a key that fits `pattern`."""
         return any(kind == verb and fnmatchcase(key, pattern) for verb, key in self.used(role))
@@ -119,11 +129,35 @@ def test_a_worker_and_a_coordinator_live_on_what_they_are_granted(place: Place, 
     workers = Fleet(place.url, place.folder, place.env(Role.WORKER), epoch_s=0.02)
     fleets += [coordinators, workers]
     coordinators.start("coordinator", "--until-done")
-    workers.start("worker", "--no-coordinator", *TALKING)
+    workers.start("worker", "--code", place.upload_code(), "--no-coordinator", *TALKING)
     wait_until(lambda: over(coordinators, workers), 100, lambda: coordinators.logs() + workers.logs())
     assert codes(workers) | codes(coordinators) == {0}, workers.logs() + coordinators.logs()
     place.do(Role.OBSERVER, *LOOKS)
     assert place.not_allowed() == []
+
+
+def test_who_starts_workers_records_that_and_others_see_it(place: Place) -> None:
+    place.create(trials=2)
+    training = place.folder / "training"
+    training.mkdir()
+    (training / "train.py").write_text("print(1)\n", "utf-8")
+    place.do(Role.SUBMITTER, *(f"submit local URL --workers 0 --code {training}" for _ in range(2)))
+    for role in (Role.OBSERVER, Role.SUBMITTER):
+        place.do(role, "submit status URL")
+    scales = place.server.caller("scales", role_policy(place.url, Role.COORDINATOR, scales=True))
+    with being(place.server.as_(scales), place.patch):
+        said = CliRunner().invoke(
+            cli, ["submit", "reconcile", place.url, "--max-workers", "0"], prog_name="hpo-pipe"
+        )
+    assert said.exit_code == 0, said.output
+    assert place.not_allowed() == []
+    stored = place.server.stored(PREFIX)
+    assert {key.removeprefix(PREFIX).split("/")[0] for key in stored} >= {"submissions", "code"}
+    code = next(key.removeprefix(PREFIX) for key in stored if "/code/" in key)
+    refused = place.run(Role.COORDINATOR, "submit", "local", "--workers", "0")
+    assert refused.exit_code != 0
+    with being(place.env(Role.WORKER), place.patch):
+        assert open_store(place.url).get(code)
 
 
 @pytest.mark.slow
@@ -141,7 +175,7 @@ def test_all_roles_live_on_what_their_policies_grant_and_need_it_all(
     workers = Fleet(place.url, place.folder, place.env(Role.WORKER), epoch_s=0.4)
     fleets += [coordinators, workers]
     coordinators.start("coordinator", "--until-done")
-    arguments = ("--no-coordinator", *TALKING)
+    arguments = ("--code", place.upload_code(), "--no-coordinator", *TALKING)
     killed = workers.start("worker", *arguments)
     wait_until(lambda: place.has(Role.WORKER, "create", "checkpoints/*/manifest.json"), 60, workers.logs)
     for role in (Role.OBSERVER, Role.SUBMITTER):
@@ -200,6 +234,7 @@ def test_a_worker_that_may_not_tick_says_so_once_and_goes_on(place: Place, fleet
     assert workers.log(name).count("workers with --no-coordinator") == 1
 
 
+CODE = f"code/{'0' * 64}.tar.gz"
 FORBIDDEN = {
     Role.WORKER: {
         "put": (
@@ -208,8 +243,16 @@ FORBIDDEN = {
             "hints/board.json",
             "snapshots/00000063.parquet",
             "workers/c-a-1.json",
+            "submissions/00000001.0001.json",
+            CODE,
         ),
-        "create": ("study.json", "log/00000001.json", "report/index.html"),
+        "create": (
+            "study.json",
+            "log/00000001.json",
+            "report/index.html",
+            "submissions/00000001.0001.json",
+            CODE,
+        ),
         "overwrite": (
             "chain/00000000/000.0001.json",
             "metrics/00000000/000.0001.000001.parquet",
@@ -232,7 +275,13 @@ FORBIDDEN = {
             "workers/w-a-1.json",
             "output/00000000/000.0001.txt",
         ),
-        "create": ("study.json", "metrics/00000000/000.0001.000002.parquet", "checkpoints/00000000/y"),
+        "create": (
+            "study.json",
+            "metrics/00000000/000.0001.000002.parquet",
+            "checkpoints/00000000/y",
+            "submissions/00000001.0001.json",
+            CODE,
+        ),
         "overwrite": ("log/00000000.json", "chain/00000000/000.0001.json"),
         "delete": (
             "study.json",
@@ -245,8 +294,14 @@ FORBIDDEN = {
     Role.SUBMITTER: {
         "put": ("workers/w-a-1.json", "hints/board.json", "metrics/00000000/000.0001.000001.parquet"),
         "create": ("chain/00000000/000.0001.json", "checkpoints/00000000/y"),
-        "overwrite": ("study.json", "log/00000000.json"),
-        "delete": ("study.json", "log/00000000.json", "checkpoints/00000000/x"),
+        "overwrite": ("study.json", "log/00000000.json", "submissions/00000001.0001.json", CODE),
+        "delete": (
+            "study.json",
+            "log/00000000.json",
+            "checkpoints/00000000/x",
+            "submissions/00000001.0001.json",
+            CODE,
+        ),
         "read": ("checkpoints/00000000/x",),
     },
     Role.OBSERVER: {
