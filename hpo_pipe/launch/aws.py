@@ -29,33 +29,20 @@ PROFILE: Final = click.Option(["--profile"], help="Profile of ~/.aws/config to a
 
 _THROTTLED = {
     *("RequestLimitExceeded", "BandwidthLimitExceeded", "SlowDown", "PriorRequestNotComplete"),
-    *("RequestThrottled", "EC2ThrottledException", "RequestTimeout", "RequestTimeoutException"),
-    *(
-        "InternalError",
-        "InternalFailure",
-        "InternalServerError",
-        "InternalServerException",
-        "ServerException",
-    ),
-    *("ServiceUnavailable", "ServiceUnavailableException", "Unavailable"),
+    *("RequestThrottled", "EC2Throttled", "RequestTimeout", "ServiceUnavailable", "Unavailable"),
+    *("InternalError", "InternalFailure", "InternalServerError", "InternalServer", "Server"),
 }
-_QUOTA = re.compile(
-    r"(?:LimitExceeded|QuotaExceeded|QuotaExceededFault|CountExceeded|LimitExceededFault)(?:Exception)?$"
-)
+"""Codes without the ``Exception`` that some services put behind them; so the next ones."""
+_QUOTA = re.compile(r"(?:LimitExceeded|QuotaExceeded|CountExceeded)(?:Fault)?$")
 _CAPACITY = {
     *("CapacityError", "UnfulfillableCapacity", "SpotMaxPriceTooLow", "InsufficientFreeAddressesInSubnet"),
     "Unsupported",  # EC2: this instance type is not offered in that zone; another offer may be
 }
 _DENIED = {
-    *("AuthFailure", "AuthorizationError", "Blocked", "Forbidden", "ForbiddenException"),
-    *(
-        "IncompleteSignature",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "MissingAuthenticationToken",
-    ),
-    *("MissingAuthenticationTokenException", "NotAuthorized", "OptInRequired", "PendingVerification"),
-    *("RequestExpired", "SignatureDoesNotMatch", "UnrecognizedClientException"),
+    *("AuthFailure", "AuthorizationError", "Blocked", "Forbidden", "IncompleteSignature"),
+    *("InvalidClientTokenId", "InvalidSignature", "MissingAuthenticationToken", "NotAuthorized"),
+    *("OptInRequired", "PendingVerification", "RequestExpired", "SignatureDoesNotMatch"),
+    "UnrecognizedClient",
 }
 _DENIED_PREFIXES = ("AccessDenied", "ExpiredToken", "Unauthorized")
 _LOGIN = "check the credentials that the AWS CLI uses, as with `aws sts get-caller-identity`"
@@ -80,13 +67,13 @@ def placed(given: Mapping[str, Json]) -> dict[str, Json]:
     return {"region": region, "profile": profile}
 
 
-def client(service: str, settings: Mapping[str, Json], *, attempts: int = ATTEMPTS) -> Any:
+def client(service: str, settings: Mapping[str, Json], *, attempts: int | None = None) -> Any:
     """Return a client of an AWS service.
 
     Args:
         service: the SDK's name of it.
         settings: as :func:`placed` made them.
-        attempts: of one request; 1 for requests that must not be sent twice.
+        attempts: of one request, ATTEMPTS where it is None; 1 for requests that must not be sent twice.
 
     Raises:
         UserError: the service or the region is not known.
@@ -96,7 +83,10 @@ def client(service: str, settings: Mapping[str, Json], *, attempts: int = ATTEMP
     from botocore.exceptions import BotoCoreError
 
     config = Config(
-        retries={"mode": "adaptive", "total_max_attempts": attempts},
+        retries={
+            "mode": "standard" if attempts == 1 else "adaptive",
+            "total_max_attempts": attempts or ATTEMPTS,
+        },
         connect_timeout=CONNECT_S,
         read_timeout=READ_S,
         user_agent_extra="hpo-pipe",
@@ -229,6 +219,17 @@ def tags_of(given: Mapping[str, str], most: int = MAX_TAGS) -> dict[str, str]:
     return dict(given)
 
 
+def check_image(image: str) -> None:
+    """Raise UserError for a text that names no container image; an empty one names none, and is left to others."""
+    if image and not _IMAGE.fullmatch(image):
+        raise UserError(
+            f"--image is {redacted(image)[:80]!r}, expected something like ACCOUNT.dkr.ecr.REGION.amazonaws.com/x:1"
+        )
+
+
+_IMAGE = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5}/)?[A-Za-z0-9._/-]{0,200}(:[\w.-]{1,128})?(@sha256:[0-9a-f]{64})?"
+)
 _REGION = re.compile(r"[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
 _TAG = re.compile(r"[\w\s.:/=+\-@]*")
 
@@ -260,6 +261,7 @@ def _session(profile: str | None) -> Any:
 
 def _refusal(code: str, status: int) -> Refusal:
     """Codes go before statuses: EC2 says with a 500 that it has no capacity."""
+    code = code.removesuffix("Exception")
     if code in _THROTTLED or "Throttl" in code or "TooManyRequests" in code:
         return Refusal.THROTTLED
     if code in _CAPACITY or code.startswith("Insufficient"):

@@ -1,0 +1,114 @@
+"""A target's own options as a table: click reads it for the command line, and settings are held against it.
+
+Settings are checked although click looked already: they also come from Python, and cross-field rules need them right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import click
+
+from storage_schema.codec import Json
+from storage_schema.errors import UserError
+from storage_schema.redaction import redacted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """One option: an integer where it has bounds, a flag where it is one, else a text."""
+
+    name: str
+    """As in ``--job-queue``; its Python name is the same with underscores."""
+    help: str
+    low: int | None = None
+    high: int | None = None
+    flag: bool = False
+    pattern: str = ""
+    """What a text must match as a whole."""
+    example: str = ""
+    multiple: bool = False
+    most: int = 16
+    """Of an option that may be repeated."""
+    default: Json = None
+    required: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name in Python and in settings."""
+        return self.name.removeprefix("--").replace("-", "_")
+
+    def option(self) -> click.Option:
+        """Return what click offers."""
+        if self.flag:
+            return click.Option([self.name], is_flag=True, help=self.help)
+        kind = click.STRING if self.low is None else click.IntRange(self.low, self.high)
+        shown = self.default is not None
+        return click.Option(
+            [self.name],
+            type=kind,
+            multiple=self.multiple,
+            default=self.default,
+            show_default=shown,
+            help=self.help,
+            required=self.required,
+        )
+
+    def checked(self, given: Json) -> Json:
+        """Return what a record keeps of a value; raises UserError."""
+        if self.flag:
+            return bool(given)
+        if self.multiple:
+            found = list(given or ())
+            if len(found) > self.most or len(set(found)) < len(found):
+                raise UserError(f"{self.name}: {len(found)} of them, expected at most {self.most}, each once")
+            if self.required and not found:
+                raise UserError(f"{self.name} is missing, expected {self._wanted()}")
+            return [self._one(item) for item in found]
+        if given is None or given == "":
+            if self.required:
+                raise UserError(f"{self.name} is missing, expected {self._wanted()}")
+            return self.default
+        return self._one(given)
+
+    def _one(self, found: Json) -> Json:
+        if self.low is not None:
+            fits = isinstance(found, int) and not isinstance(found, bool)
+            fits = fits and self.low <= found and (self.high is None or found <= self.high)
+        else:
+            fits = isinstance(found, str) and bool(re.fullmatch(self.pattern or r".{1,2048}", found))
+        if not fits:
+            shown = repr(redacted(found)[:80]) if isinstance(found, str) else str(found)[:20]
+            raise UserError(f"{self.name} is {shown}, expected {self._wanted()}")
+        return found
+
+    def _wanted(self) -> str:
+        if self.low is None:
+            return f"something like {self.example}" if self.example else "a text"
+        return (
+            f"an integer from {self.low} to {self.high}" if self.high is not None else f"at least {self.low}"
+        )
+
+
+def options_of(table: Sequence[Own]) -> list[click.Option]:
+    """Return what click offers."""
+    return [own.option() for own in table]
+
+
+def settings_of(table: Sequence[Own], given: Mapping[str, Json]) -> dict[str, Json]:
+    """Return what a record keeps of the values in `given`, by their Python names.
+
+    Raises:
+        UserError: one line for each mistake, with option, what was found and what is allowed.
+    """
+    settings, lines = {}, []
+    for own in table:
+        try:
+            settings[own.key] = own.checked(given.get(own.key))
+        except UserError as error:
+            lines.append(str(error))
+    if lines:
+        raise UserError("\n".join(lines))
+    return settings
