@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpo_pipe.cli.arguments import Duration
-from hpo_pipe.launch.order import HIRING, Offer, Plan, Price
+from hpo_pipe.cli.output import say
+from hpo_pipe.launch.order import HIRING, Plan, Price
 from hpo_pipe.launch.target import OPTIONAL, Target
 from storage_schema.codec import Json
 from storage_schema.errors import UserError
-from storage_schema.machine import MAX_PRICE, ON_DEMAND, Machine
+from storage_schema.machine import MAX_PRICE, ON_DEMAND
 from storage_schema.records.submission import MAX_WORKERS
 
 if TYPE_CHECKING:
@@ -137,41 +138,36 @@ def plan_of(given: Mapping[str, Any], store: Store, arguments: Sequence[str]) ->
 
 
 def with_prices(plan: Plan, target: Target, settings: Mapping[str, Json], given: Mapping[str, Any]) -> Plan:
-    """Return the plan with what each offer's machine costs, as far as that is known.
+    """Return the plan with what each offer's machine costs, as far as that is known; what is not is said.
 
     Raises:
         UserError: a wrong price file.
     """
-    offers = target.offers(settings, plan)
-    if given["price_per_hour"] is not None:
-        found = dict.fromkeys(offers, given["price_per_hour"])
-    elif given["prices"]:
-        found = _looked_up(given["prices"], target.name, offers, str(settings.get("region") or ""))
-    else:
-        found = {}
-    prices = (
-        Price(instance_type=offer.instance_type, lifecycle=offer.lifecycle, dollars_per_hour=price)
-        for offer, price in found.items()
+    from hpo_pipe.pricing.source import AWS, price_of, pricing_from
+
+    source = given["prices"]
+    if source is None and given["price_per_hour"] is None:
+        return plan
+    if source == AWS and given["dry_run"]:
+        say("note: a dry run asks nobody, so the request lacks the price that AWS would tell")
+        return plan
+    rates, region, found = (
+        pricing_from(source, given["price_per_hour"]),
+        str(settings.get("region") or ""),
+        [],
     )
-    return replace(plan, prices=tuple(prices))
-
-
-def _looked_up(source: str, provider: str, offers: Sequence[Offer], region: str) -> dict[Offer, float]:
-    from hpo_pipe.prices import read_prices
-
-    prices = read_prices(Path(source))
-    found = {}
-    for offer in offers:
-        machine = Machine(
-            provider=provider,
-            instance_type=offer.instance_type,
-            region=region,
-            lifecycle=offer.lifecycle or ON_DEMAND,
+    for offer in target.offers(settings, plan):
+        rate = price_of(rates, target.name, offer.instance_type, region, offer.lifecycle or ON_DEMAND)
+        if rate.paid is None:
+            say(
+                f"note: the price of {offer or target.name} is unknown{f': {rate.note}' if rate.note else ''}"
+            )
+            continue
+        price = Price(
+            instance_type=offer.instance_type, lifecycle=offer.lifecycle, dollars_per_hour=rate.paid
         )
-        rate = prices.of(machine)
-        if rate.paid is not None:
-            found[offer] = rate.paid
-    return found
+        found.append(price)
+    return replace(plan, prices=tuple(found))
 
 
 def _tag(text: str) -> tuple[str, str]:
