@@ -30,16 +30,20 @@ from pathlib import Path
 from hpo_pipe.trial import current_trial
 from pkg.model import loss
 
-trial = current_trial()
-print("in", Path.cwd(), flush=True)
-print("secrets", os.environ.get("FROM_AWS"), os.environ.get("FROM_FILE"), flush=True)
-for _ in trial.steps():
-    trial.report(loss=loss(trial.params["lr"]))
+def main():
+    trial = current_trial()
+    print("in", Path.cwd(), flush=True)
+    print("secrets", os.environ.get("FROM_AWS"), os.environ.get("FROM_FILE"), flush=True)
+    for _ in trial.steps():
+        trial.report(loss=loss(trial.params["lr"]))
+
+if __name__ == "__main__":
+    main()
 """
 
 STUDY = """
 name = "packed"
-command = ["python", "train.py"]
+PROGRAM
 environment = { FROM_FILE = "the study's own" }
 metric = { name = "loss", goal = "minimize" }
 parameters = { lr = { type = "float", min = 0.0, max = 1.0 } }
@@ -63,8 +67,8 @@ def code(tmp_path: Path) -> Archive:
 def fleet_in(tmp_path: Path) -> Iterator[Any]:
     fleets: list[Fleet] = []
 
-    def made(url: str, env: dict[str, str]) -> Fleet:
-        (tmp_path / "study.toml").write_text(STUDY)
+    def made(url: str, env: dict[str, str], program: str = 'command = ["python", "train.py"]') -> Fleet:
+        (tmp_path / "study.toml").write_text(STUDY.replace("PROGRAM", program))
         (tmp_path / "scratch").mkdir(exist_ok=True)
         env = {**env, "HPO_PIPE_SCRATCH": str(tmp_path / "scratch")}
         hpo_pipe("create", str(tmp_path / "study.toml"), url, env=env)
@@ -109,12 +113,13 @@ def run_two_workers(fleet: Fleet, store: Store, code: Archive, *options: str) ->
     return stored
 
 
+@pytest.mark.parametrize("program", ['command = ["python", "train.py"]', 'function = "train:main"'])
 def test_two_workers_share_code_on_a_folder_and_read_a_secret_from_a_file(
-    code: Archive, fleet_in: Any, tmp_path: Path
+    program: str, code: Archive, fleet_in: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text(IN_FILE + "\n")
     url = f"file://{tmp_path}/study"
-    fleet = fleet_in(url, {})
+    fleet = fleet_in(url, {}, program)
     stored = run_two_workers(fleet, open_store(url), code, "--secret", f"FROM_FILE=file:{tmp_path}/secret")
     assert any(b"secrets None ***" in data for data in stored.values())
     assert_nowhere(IN_FILE, stored, fleet)
