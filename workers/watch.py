@@ -51,7 +51,7 @@ class Watch:
         self._timing = bench.study.timing
         self._counted = bench.study.resource is not None
         self._interruption = bench.interruption
-        self._saves = bench.interruption.saves
+        self._saves = 0
         self._holding = holding
         self._trial = trial
         self._log = log
