@@ -8,8 +8,9 @@ import sys
 
 def main() -> None:
     """Run the command line; never returns."""
-    from hpo_pipe.isolation import isolated, isolated_command
+    from hpo_pipe.isolation import isolated, isolated_command, keep_sigterm
 
+    keep_sigterm()
     if sys.executable and not isolated():
         os.execv(sys.executable, isolated_command("hpo_pipe", *sys.argv[1:]))  # noqa: S606 (no shell is wanted)
     from typing import TextIO, cast  # not before: a folder on PYTHONPATH may hold a module of that name

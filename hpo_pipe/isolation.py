@@ -9,6 +9,9 @@ import os
 import site
 import sys
 
+CATCHERS = ("coordinator", "train", "worker")
+"""Commands that end in good order on SIGTERM, and unblock it."""
+
 _BOOTSTRAP = """
 import runpy, sys
 sys.path.append({root!r})
@@ -19,6 +22,18 @@ runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 def isolated() -> bool:
     """Tell whether this interpreter looks neither at the working folder nor at PYTHON* variables."""
     return bool(sys.flags.isolated or (sys.flags.ignore_environment and sys.flags.safe_path))
+
+
+def keep_sigterm() -> None:
+    """Let a SIGTERM that comes while this process still starts wait until it is caught, where this is process 1.
+
+    The kernel drops a signal for the first process of a container that nothing catches yet: the container would go on
+    until it is killed. What is blocked stays so through execv; who sets a handler lets it in (:data:`CATCHERS`).
+    """
+    import _signal  # type: ignore[import-not-found]  # built in: no file can stand in for it, as for signal.py
+
+    if os.getpid() == 1 and sys.argv[1:2] and sys.argv[1] in CATCHERS:
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM])
 
 
 def isolated_command(module: str, *arguments: str) -> list[str]:

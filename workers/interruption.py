@@ -111,6 +111,7 @@ class Interruption:
         """Catch the signals; the third one kills this process as if nothing caught it. Main thread only."""
         for number in SIGNALS:
             signal.signal(number, self._caught)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # process 1 of a container starts with one blocked
 
     def _begin(self, reason: str) -> None:
         if self.count == 0:

@@ -199,6 +199,7 @@ def _signals_set(ended: threading.Event) -> Iterator[None]:
         yield
         return
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, before)  # process 1 of a container starts with one blocked
     try:
         yield
     finally:
