@@ -18,7 +18,8 @@ from hpo_pipe.launch.code import pack, upload
 from hpo_pipe.launch.iam import RECORDS, RIGHTS, Rights, Role, bucket_policy, role_policy
 from hpo_pipe.study import open_study
 from storage_schema.errors import AccessDenied, StoreRefused
-from storage_schema.store import open_store
+from storage_schema.keys import code_key
+from storage_schema.store import create_settled, open_store
 from storage_schema.store.proof import prove
 from tests.e2e.accounting import audit
 from tests.e2e.fleet import SCRIPT, Fleet
@@ -57,9 +58,11 @@ class Place:
         Fleet(self.url, self.folder, self.env(Role.SUBMITTER)).create(trials=trials, scheduler=scheduler)
 
     def run(self, role: Role, command: str, *arguments: str, url: str | None = None) -> Result:
-        """Run a command of the command line in this process, as somebody."""
+        """Run a command of the command line, such as ``submit/status``, in this process, as somebody."""
         with being(self.env(role), self.patch):
-            return CliRunner().invoke(cli, [command, url or self.url, *arguments], prog_name="hpo-pipe")
+            return CliRunner().invoke(
+                cli, [*command.split("/"), url or self.url, *arguments], prog_name="hpo-pipe"
+            )
 
     def do(self, role: Role, *commands: str) -> None:
         """Run commands such as ``limits --trials 8``, which must succeed."""
@@ -83,7 +86,10 @@ class Place:
         (self.folder / "code" / "data.txt").write_text("for trials")
         archive = pack(self.folder / "code")
         with being(self.env(Role.SUBMITTER), self.patch):
-            assert upload(open_store(self.url), archive) and not upload(open_store(self.url), archive)
+            store = open_store(self.url)
+            assert upload(store, archive) and not upload(store, archive)
+            again = create_settled(store, code_key(archive.sha256), archive.data, wait=lambda *_: None)
+            assert again.mine  # as of two who upload at once
         return archive.sha256
 
     def has(self, role: Role, kind: str, pattern: str) -> bool:
@@ -138,12 +144,7 @@ def test_a_worker_and_a_coordinator_live_on_what_they_are_granted(place: Place, 
 
 def test_who_starts_workers_records_that_and_others_see_it(place: Place) -> None:
     place.create(trials=2)
-    training = place.folder / "training"
-    training.mkdir()
-    (training / "train.py").write_text("print(1)\n", "utf-8")
-    place.do(Role.SUBMITTER, *(f"submit local URL --workers 0 --code {training}" for _ in range(2)))
-    for role in (Role.OBSERVER, Role.SUBMITTER):
-        place.do(role, "submit status URL")
+    code = submitted(place)
     scales = place.server.caller("scales", role_policy(place.url, Role.COORDINATOR, scales=True))
     with being(place.server.as_(scales), place.patch):
         said = CliRunner().invoke(
@@ -153,11 +154,10 @@ def test_who_starts_workers_records_that_and_others_see_it(place: Place) -> None
     assert place.not_allowed() == []
     stored = place.server.stored(PREFIX)
     assert {key.removeprefix(PREFIX).split("/")[0] for key in stored} >= {"submissions", "code"}
-    code = next(key.removeprefix(PREFIX) for key in stored if "/code/" in key)
-    refused = place.run(Role.COORDINATOR, "submit", "local", "--workers", "0")
-    assert refused.exit_code != 0
-    with being(place.env(Role.WORKER), place.patch):
-        assert open_store(place.url).get(code)
+    assert PREFIX + code in stored
+    assert not {("read", "submissions/*"), ("list", "submissions/*")} & unused(place, Role.OBSERVER)
+    assert not {right for right in unused(place, Role.SUBMITTER) if right[1] in ("submissions/*", "code/*")}
+    assert place.run(Role.COORDINATOR, "submit/local", "--workers", "0").exit_code != 0
 
 
 @pytest.mark.slow
@@ -171,6 +171,7 @@ def test_all_roles_live_on_what_their_policies_grant_and_need_it_all(
         study = open_study(place.url)
         for number in range(PACKED):
             study.enqueue({"lr": 0.1 + number / 1000})
+    submitted(place)
     coordinators = Fleet(place.url, place.folder, place.env(Role.COORDINATOR))
     workers = Fleet(place.url, place.folder, place.env(Role.WORKER), epoch_s=0.4)
     fleets += [coordinators, workers]
@@ -426,6 +427,20 @@ def test_where_a_missing_key_looks_forbidden_a_study_is_refused_and_the_message_
     wide = place.server.caller("wide", role_policy(place.url, Role.SUBMITTER, list_whole_bucket=True))
     with being(place.server.as_(wide), place.patch):
         assert prove(open_store(place.url), rounds=2).ok
+
+
+def submitted(place: Place) -> str:
+    """Record submissions with code, as the submitter; let the others look, and a worker read the code at this key."""
+    training = place.folder / "training"
+    training.mkdir()
+    (training / "train.py").write_text("print(1)\n", "utf-8")
+    place.do(Role.SUBMITTER, *(f"submit/local --workers 0 --code {training}" for _ in range(2)))
+    for role in (Role.OBSERVER, Role.SUBMITTER):
+        place.do(role, "submit/status")
+    (code,) = (key.removeprefix(PREFIX) for key in place.server.stored(PREFIX + "code/"))
+    with being(place.env(Role.WORKER), place.patch):
+        assert open_store(place.url).get(code)
+    return code
 
 
 def over(*fleets: Fleet) -> bool:
