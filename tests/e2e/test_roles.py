@@ -36,6 +36,8 @@ TALKING = (
     f"import runpy; print('hello'); runpy.run_path({str(SCRIPT)!r}, run_name='__main__')",
 )
 DENIED = r"AccessDenied|Access Denied"
+READ_BACK = {("read", "code/*")}
+"""Only where the answer to a create was lost."""
 LOOKS = ("status", "trials", "best", "why 0", "logs 0", "replay")
 
 
@@ -448,7 +450,8 @@ def over(*fleets: Fleet) -> bool:
 
 
 def unused(place: Place, role: Role) -> set[tuple[str, str]]:
-    return {right for right in granted(RIGHTS[role]) if not place.has(role, *right)}
+    found = {right for right in granted(RIGHTS[role]) if not place.has(role, *right)}
+    return found - READ_BACK if role is Role.SUBMITTER else found
 
 
 def codes(fleet: Fleet) -> set[int | None]:

@@ -71,7 +71,6 @@ def _aws_batch(named: Named) -> list[Statement]:
             "BatchLook",
             [
                 "batch:DescribeJobDefinitions",
-                "batch:DescribeJobQueues",
                 "batch:DescribeJobs",
                 "batch:ListJobs",
             ],
@@ -80,7 +79,7 @@ def _aws_batch(named: Named) -> list[Statement]:
         _logs("BatchLogs", named.log_groups or [_group(named, BATCH_LOGS)]),
     ]
     if registers:
-        actions = ["batch:DeregisterJobDefinition", "batch:RegisterJobDefinition", "batch:TagResource"]
+        actions = ["batch:RegisterJobDefinition", "batch:TagResource"]
         made.append(statement("BatchRegister", actions, [arn(f"job-definition/{DEFINITIONS}")]))
         made.append(_pass_role("BatchPassRole", named, "ecs-tasks", "aws-batch without --job-definition"))
     return made

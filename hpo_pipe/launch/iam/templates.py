@@ -1,7 +1,7 @@
 """The same documents with placeholders, for Terraform's ``templatefile()``.
 
-``python -m hpo_pipe.launch.iam.templates infra/iam`` writes them. They are written from what the functions of this package return for made-up names, each of which then becomes a
-placeholder; a test holds ``infra/iam/`` to that.
+They are written from what the functions of this package return for made-up names, each of which then becomes a
+placeholder; a test holds ``infra/iam/`` to that. ``python -m hpo_pipe.launch.iam.templates infra/iam`` writes them.
 """
 
 from __future__ import annotations

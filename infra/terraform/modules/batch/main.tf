@@ -110,10 +110,11 @@ resource "aws_batch_compute_environment" "this" {
   compute_environment_name_prefix = "${var.name}-${each.key}-"
   type                            = "MANAGED"
   state                           = "ENABLED"
+  service_role                    = var.service_role_arn
   tags                            = var.tags
 
   # No bid: an interruption for the price's sake is what the on-demand price, the default, avoids.
-  # No service role: AWS Batch's own is linked to it, and spot needs no fleet role with this strategy.
+  # Spot needs no fleet role with this strategy.
   compute_resources {
     type                = each.value.type
     allocation_strategy = each.value.strategy
@@ -127,7 +128,7 @@ resource "aws_batch_compute_environment" "this" {
 
     launch_template {
       launch_template_id = aws_launch_template.machine.id
-      version            = aws_launch_template.machine.latest_version
+      version            = "$Latest" # at the time that the environment is made
     }
 
     dynamic "ec2_configuration" {
@@ -139,8 +140,11 @@ resource "aws_batch_compute_environment" "this" {
     }
   }
 
+  # A template that changes makes new environments: the provider cannot plan an update to a version that is not known
+  # yet. The old ones go when the queue has left them; workers on them are interrupted, and what they held goes on.
   lifecycle {
     create_before_destroy = true
+    replace_triggered_by  = [aws_launch_template.machine.latest_version]
     ignore_changes        = [compute_resources[0].desired_vcpus]
   }
 

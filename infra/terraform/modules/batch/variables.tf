@@ -63,6 +63,12 @@ variable "on_demand_max_vcpus" {
   }
 }
 
+variable "service_role_arn" {
+  description = "The role that AWS Batch hires machines with. Null: AWSServiceRoleForBatch, which AWS makes and keeps itself."
+  type        = string
+  default     = null
+}
+
 variable "image_type" {
   description = "Amazon's image of the machines, as in ECS_AL2023_NVIDIA. Null: what AWS Batch takes for the types."
   type        = string
