@@ -156,11 +156,11 @@ class RedactedStream:
 
     def __init__(self, stream: TextIO, redactor: Redactor) -> None:
         self._stream = stream
-        self._redactor = redactor
+        self.redactor = redactor
 
     def write(self, text: str) -> int:
         """Write `text` without secrets."""
-        self._stream.write(self._redactor.text(text))
+        self._stream.write(self.redactor.text(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:

@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "coordinator": "hpo_pipe.cli.coordinator:coordinator",
         "worker": "hpo_pipe.cli.worker:worker",
         "submit": "hpo_pipe.cli.submit:submit",
+        "train": "hpo_pipe.cli.train:train",
     },
     "Look": {
         "status": "hpo_pipe.cli.status:status",
