@@ -91,4 +91,7 @@ def picture(history: History) -> tuple[Any, ...]:
         history.issued_resource,
         history.now,
         history.wall_s,
+        history.cost,
+        history.open_cost,
+        history.unpriced,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from hpo_pipe.decide import decide
@@ -15,6 +16,7 @@ from storage_schema.records import (
     Entry,
     Finish,
     Issue,
+    Link,
     LinkKind,
     Progress,
     RetryTrial,
@@ -96,6 +98,7 @@ class LogBook:
             self._fail(
                 f"log entry {number} says that {fact.spec} took {fact.wall_s} s; its chain says {wall_s}"
             )
+        self._check_cost(fact, links, number)
         issue = self.chains.issue(fact.spec)
         assert issue is not None
         points = self._data.points(last.segments, issue.start)
@@ -104,6 +107,22 @@ class LogBook:
             thinned = len(whole) > 64 and curve.items() <= whole.items()
             if curve != whole and not thinned:
                 self._fail(f"log entry {number} says that the curve of {fact.spec} is {curve}; it is {whole}")
+
+    def _check_cost(self, fact: SettledSpec, links: list[Link], number: int) -> None:
+        """Check that every attempt is paid: what its holder says; where another ended it, something from 0 on."""
+        told = 0.0
+        by_others = False
+        for claim, end in pairwise(links):
+            if claim.kind is LinkKind.CLAIM:
+                own = end.author == claim.author
+                by_others = by_others or not own
+                told += end.wall_s / int(dict(claim.machine)["slots"]) if own else 0.0
+        right = fact.cost >= told - 0.001 if by_others else abs(fact.cost - told) <= 0.001
+        if not right or fact.priced != fact.attempts:
+            self._fail(
+                f"log entry {number} says that {fact.priced} attempts at {fact.spec} cost {fact.cost}; their "
+                f"{fact.attempts} holders say {told}"
+            )
 
     def _check_progress(self, progress: Progress, number: int) -> None:
         """Check that what is told of a running spec is at its milestones, each once, and never of one that ended."""

@@ -89,7 +89,7 @@ def run_worker(world: World, actor: Actor, plan: WorkerPlan) -> int:
     study = read_study(outside, None)
     if world.recipe.proves:
         prove_quickly(outside.store, outside.token()).demand()
-    interruption = actor.interruption = Interruption(actor.clock)
+    interruption = actor.interruption = Interruption(actor.clock, world.recipe.machine_s)
     actor.slots = plan.slots
     scratch = Path(actor.name)
     scratch.mkdir()
@@ -98,7 +98,13 @@ def run_worker(world: World, actor: Actor, plan: WorkerPlan) -> int:
         study,
         Plan(
             machine=Machine(
-                name=actor.name, host=f"host-{actor.name}", pid=1, slots=plan.slots, gpus=0, facts=()
+                name=actor.name,
+                host=f"host-{actor.name}",
+                pid=1,
+                slots=plan.slots,
+                gpus=0,
+                facts=(),
+                hired=(("price_per_hour", "3600.0"),),
             ),
             gpus=[()] * plan.slots,
             scratch=scratch,
@@ -109,7 +115,10 @@ def run_worker(world: World, actor: Actor, plan: WorkerPlan) -> int:
         make_launcher=lambda: SimulatedLauncher(world, actor),
         start_coordinator=world.starter(actor) if plan.starts_coordinator else None,
     )
-    return ready.run()
+    status = ready.run()
+    if ready.cut_short:
+        actor.trials = 0  # they end with this process
+    return status
 
 
 def run_coordinator(world: World, actor: Actor, *, once: bool, until_done: bool) -> int:
