@@ -160,7 +160,7 @@ def with_prices(plan: Plan, target: Target, settings: Mapping[str, Json], given:
         rate = price_of(rates, target.name, offer.instance_type, region, offer.lifecycle or ON_DEMAND)
         if rate.paid is None:
             say(
-                f"note: the price of {offer or target.name} is unknown{f': {rate.note}' if rate.note else ''}"
+                f"note: the price of {str(offer) or target.name} is unknown{f': {rate.note}' if rate.note else ''}"
             )
             continue
         price = Price(
