@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hpo_pipe.coordinator.packs import encode_pack
+from hpo_pipe.launch.code import packed
+from storage_schema.code_archive import Kind, Member
 from storage_schema.keys import SpecId
 from storage_schema.metric_log import Row, write_segment
 from storage_schema.records import (
@@ -244,3 +246,17 @@ SUBMISSION_STEP = SubmissionStep(
 )
 
 __all__ = ["HandWorker", "World"]
+
+ARCHIVES = (
+    packed(
+        [
+            Member(name="a", kind=Kind.FOLDER),
+            Member(name="a/link", kind=Kind.LINK, target="../train.py"),
+            Member(name="a/" + "long" * 60, kind=Kind.FILE, data=b"x" * 600),
+            Member(name="run.sh", kind=Kind.FILE, data=b"#!/bin/sh\n", executable=True),
+            Member(name="train.py", kind=Kind.FILE, data=b"print(1)\n"),
+            Member(name="\u00e9", kind=Kind.FOLDER),
+        ]
+    ),
+    packed([Member(name="train.py", kind=Kind.FILE)]),
+)

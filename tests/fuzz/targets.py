@@ -6,8 +6,10 @@ reader that is not in it.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import posixpath
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,9 +42,11 @@ from storage_schema.records import (
     Submission,
     SubmissionStep,
 )
+from storage_schema.secret_refs import parse_secret
 from storage_schema.terminal import printable_output
 from storage_schema.trial_env import TrialFile
 from tests.fuzz import samples
+from workers.archive import members
 from workers.metric_patterns import MetricPatterns, PrintedReports
 from workers.reports import BadLine, Complaints, ReportFile, parsed
 from workers.warm_process import _read as read_reply
@@ -142,6 +146,7 @@ PARSERS: tuple[tuple[Callable[[str], Any], Callable[[Any], str]], ...] = (
     (keys.parse_worker_key, keys.worker_key),
     (keys.parse_snapshot_key, keys.snapshot_key),
     (keys.parse_submission_key, lambda found: keys.submission_key(*found)),
+    (keys.parse_code_key, keys.code_key),
 )
 
 
@@ -231,6 +236,23 @@ def study_file(suffix: str) -> Callable[[bytes], Any]:
 def read_pairs(data: bytes) -> Any:
     """Read a command line's NAME=VALUE pairs."""
     return configuration(tuple(data.decode("utf-8", "surrogateescape").split("\n")))
+
+
+def read_tar(data: bytes) -> Any:
+    """Read a tar file as the content of an archive of code; gzip's own checksum would keep nearly all harm away."""
+    return read_archive(gzip.compress(data, 1))
+
+
+def read_archive(data: bytes) -> Any:
+    """Read an archive of code; what is let through has names and links that stay below a folder."""
+    found = list(members(data, "code/k"))
+    for member in found:
+        path = posixpath.normpath(f"/code/{member.name}")
+        assert path == f"/code/{member.name}" and "\0" not in path
+        leads_to = posixpath.normpath(f"{posixpath.dirname(path)}/{member.target}")
+        assert leads_to == "/code" or leads_to.startswith("/code/")
+    assert len({member.name for member in found}) == len(found)
+    return found
 
 
 def _look_at(history: History) -> None:
@@ -344,6 +366,12 @@ TARGETS: dict[str, Target] = {
         covers=("hpo_pipe.coordinator.packs.decode_pack",),
         names="snapshots/00000063.parquet: ",
     ),
+    "archive": Target(
+        read=read_archive, samples=samples.ARCHIVES, covers=("workers.archive.members",), names="code/k: "
+    ),
+    "archive-tar": Target(
+        read=read_tar, samples=tuple(gzip.decompress(data) for data in samples.ARCHIVES), names="code/k: "
+    ),
     "names": Target(
         read=parse_names,
         samples=(
@@ -355,6 +383,7 @@ TARGETS: dict[str, Target] = {
             b"workers/w-a-1-00ff00.json",
             b"snapshots/00000063.parquet",
             b"00000042-003",
+            b"code/" + b"0123456789abcdef" * 4 + b".tar.gz",
             b"dir/model.pt",
         ),
         covers=tuple(
@@ -369,6 +398,7 @@ TARGETS: dict[str, Target] = {
                 "parse_worker_key",
                 "parse_snapshot_key",
                 "parse_submission_key",
+                "parse_code_key",
             )
         ),
         allowed=(),
@@ -408,6 +438,18 @@ TARGETS: dict[str, Target] = {
         covers=("hpo_pipe.study_file.read_study_mapping",),
         is_json=True,
         **_STUDY_FILE,
+    ),
+    "secret": Target(
+        read=lambda data: parse_secret(data.decode("utf-8", "surrogateescape")),
+        samples=(
+            b"HF_TOKEN=arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/hf-AbCdEf#token",
+            b"W=arn:aws-us-gov:ssm:us-gov-west-1:111122223333:parameter/team/wandb",
+            b"T=file:///run/secrets/t",
+        ),
+        covers=("storage_schema.secret_refs.parse_secret",),
+        allowed=(UserError,),
+        names="--secret",
+        again=lambda ref: str(ref).encode("utf-8", "surrogateescape"),
     ),
     "pairs": Target(read=read_pairs, samples=(b"lr=0.5\nact=relu\nx=[1]",), allowed=(UserError,)),
 }

@@ -76,6 +76,7 @@ NO_READER_OF_BYTES = {
     "storage_schema.records.checkpoint.CheckpointRef.from_fields": "part of links, entries",
     "storage_schema.records.checkpoint.SegmentRef.from_fields": "part of links, manifests",
     "storage_schema.records.metric.read_metrics": "part of studies",
+    "storage_schema.records.program.Program.from_fields": "part of studies",
     "storage_schema.records.study.Limits.from_fields": "part of studies, entries",
     "storage_schema.records.warm_start.WarmStart.from_fields": "part of studies",
     "storage_schema.thrift.read_struct": "what segments and packs are checked by",
