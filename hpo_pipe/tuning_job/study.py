@@ -19,6 +19,7 @@ from hpo_pipe.tuning_job.strategy import read_strategy
 from hpo_pipe.tuning_job.written import written
 from storage_schema.codec import Json
 from storage_schema.errors import StudyFileError, nearest
+from storage_schema.records.program import SAGEMAKER
 
 PROGRAM = "train.py"
 _CRITERIA = (CONFIG, "TuningJobCompletionCriteria")
@@ -78,6 +79,7 @@ def import_tuning_job(
         allowed = "ranges, for hpo-pipe chooses none itself"
         request.refuse(ranges, None, allowed)
     tables["command"] = _command(request, base, sorted({*found, *constants}))
+    tables["layout"] = SAGEMAKER
     seed = request.take(CONFIG, "RandomSeed")
     tables |= {} if seed is None else {"seed": seed}
     metrics = read_metrics(request, objective, base)
@@ -117,7 +119,8 @@ def _command(request: Request, base: Path, names: list[str]) -> list[str]:
     flags = [
         part for name in names for part in (f"-{name}" if len(name) == 1 else f"--{name}", f"{{{name}}}")
     ]
-    return [start, program.replace("{", "{{").replace("}", "}}"), *flags]
+    arguments = flags if "args" in names else ["{args}"]
+    return [start, program.replace("{", "{{").replace("}", "}}"), *arguments]
 
 
 def _limits(request: Request) -> dict[str, Json]:

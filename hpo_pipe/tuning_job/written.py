@@ -12,9 +12,12 @@ LINE = 110
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _COMMENTS = {
     "command": (
-        "What SageMaker's training toolkit runs: each parameter as a flag, its value as text. Scripts that read",
-        "/opt/ml/input/config/hyperparameters.json find no such file here: give them flags, or trial.params of",
-        'hpo_pipe.trial. "{args}" stands for all parameters as --name=value, "{args_json}" for one JSON object.',
+        "What SageMaker's training toolkit runs: {args} stands for --name and value of each parameter. A path below",
+        "/opt/ml, here or in a parameter, becomes one in the trial's own tree; SM_CHECKPOINT_DIR is its checkpoints.",
+    ),
+    "layout": (
+        "Each trial finds SageMaker's files and variables. Data is on the workers' machines: start them with",
+        "SM_CHANNEL_TRAINING=folder for a channel `training`. What a trial leaves in checkpoints/ is kept for the next.",
     ),
     "parameters": ("Static hyper-parameters and listed values are strings, as they were.",),
     "algorithm": ('The request\'s. name = "auto" is what hpo-pipe takes by itself.',),

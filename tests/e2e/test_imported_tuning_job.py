@@ -10,13 +10,15 @@ from pathlib import Path
 from tests.unit.tuning_job.requests import CONFIG, DEFINITION, changed, small
 
 SCRIPT = """\
-import argparse
+import argparse, json, os
 parser = argparse.ArgumentParser()
 parser.add_argument("--epochs", type=int, required=True)
 parser.add_argument("--lr", type=float, required=True)
 parser.add_argument("--optimizer", choices=["sgd", "adam"], required=True)
 parser.add_argument("-w", "--workers", type=int, required=True)
 given = parser.parse_args()
+with open(os.path.join(os.environ["SM_INPUT_CONFIG_DIR"], "hyperparameters.json")) as file:
+    assert json.load(file)["w"] == "0" and json.loads(os.environ["SM_HPS"])["w"] == given.workers == 0
 for epoch in range(given.epochs):
     print(f"epoch {epoch}: loss={given.lr * 2 ** -epoch:.6f}; done")
 """

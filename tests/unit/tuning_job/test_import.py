@@ -44,6 +44,20 @@ def test_the_request_with_everything_is_written_as_ever() -> None:
     assert found.text == GOLDEN.read_text(encoding="utf-8")
 
 
+def test_a_parameter_called_args_makes_the_command_name_each(tmp_path: Path) -> None:
+    static = {"args": "x", "w": "0", "epochs": "3"}
+    draft = read_back(imported(changed(small(), static, DEFINITION, "StaticHyperParameters")), tmp_path)
+    assert draft.program.command[2:] == tuple(
+        part
+        for name in sorted(p.name for p in draft.space.parameters)
+        for part in (_flag(name), f"{{{name}}}")
+    )
+
+
+def _flag(name: str) -> str:
+    return f"--{name}" if len(name) > 1 else f"-{name}"
+
+
 def test_what_is_written_reads_back_as_the_study_that_was_asked_for(tmp_path: Path) -> None:
     draft = read_back(imported(everything(), parents=PARENT), tmp_path)
     assert draft.name == "resnet-tuning"
@@ -57,8 +71,8 @@ def test_what_is_written_reads_back_as_the_study_that_was_asked_for(tmp_path: Pa
         ("train:loss", r"loss=([0-9]+(?:.|e\-)[0-9]+)"),
     )
     assert draft.program.environment == (("OMP_NUM_THREADS", "4"),)
-    assert draft.program.command[:4] == ("python", "train.py", "--arch", "{arch}")
-    assert "-w" in draft.program.command
+    assert draft.program.command == ("python", "train.py", "{args}")
+    assert draft.program.layout == "sagemaker"
     assert [p.to_json() for p in draft.space.parameters] == [
         {"name": "layers", "type": "int", "min": 1, "max": 8},
         {"name": "batch-size", "type": "int", "min": 16, "max": 2048, "log": True},
