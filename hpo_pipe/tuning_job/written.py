@@ -17,7 +17,7 @@ _COMMENTS = {
     ),
     "layout": (
         "Each trial finds SageMaker's files and variables. Data is on the workers' machines: start them with",
-        "SM_CHANNEL_TRAINING=folder for a channel `training`. What a trial leaves in checkpoints/ is kept for the next.",
+        "SM_CHANNEL_TRAINING=folder for a channel `training`. The tree's checkpoints/ is saved and restored.",
     ),
     "parameters": ("Static hyper-parameters and listed values are strings, as they were.",),
     "algorithm": ('The request\'s. name = "auto" is what hpo-pipe takes by itself.',),
