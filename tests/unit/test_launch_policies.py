@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.session import Session
 from click.testing import CliRunner, Result
 
 from hpo_pipe.cli.group import cli
+from hpo_pipe.launch import targets
 from hpo_pipe.launch.iam import (
     LAUNCHED,
     MAX_MANAGED_POLICY,
@@ -25,6 +29,7 @@ from hpo_pipe.launch.iam import (
 )
 from storage_schema.errors import UserError
 
+SERVICES = {"aws-batch": ("batch",), "sagemaker": ("sagemaker",), "ec2": ("ec2",)}
 URL = "s3://bucket/studies/first"
 BATCH = "arn:aws:batch:eu-west-1:111122223333"
 QUEUE, DEFINITION = f"{BATCH}:job-queue/gpus", f"{BATCH}:job-definition/worker"
@@ -128,6 +133,20 @@ def test_a_policy_fits_into_a_managed_one() -> None:
     for target in LAUNCHED:
         document = joined(role_policy(URL, Role.SUBMITTER), launch_policy([target], ALL, prices=True))
         assert len(json.dumps(document, separators=(",", ":"))) < MAX_MANAGED_POLICY
+
+
+@pytest.mark.parametrize("target", LAUNCHED)
+def test_every_call_that_a_target_makes_is_granted(target: str) -> None:
+    """Names of operations in its code, as the SDK knows them."""
+    folder = Path(targets.__file__).parent
+    name = target.replace("-", "_")
+    files = [*folder.glob(f"{name}.py"), *folder.glob(f"{name}/*.py")]
+    said = {word for path in files for word in re.findall(r'"([A-Z][A-Za-z0-9]+)"', path.read_text("utf-8"))}
+    document = launch_policy([target], ALL)
+    granted = {action for each in document["Statement"] for action in each["Action"]}
+    for service in SERVICES[target]:
+        known = set(Session().get_service_model(service).operation_names)
+        assert {f"{service}:{word}" for word in said & known} <= granted
 
 
 def test_secrets_are_exactly_those_that_are_named() -> None:

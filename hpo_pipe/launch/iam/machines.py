@@ -16,12 +16,15 @@ _GUARDED = ("ecs-tasks", "sagemaker", "scheduler")
 
 
 def machine_policy(named: Named, *, targets: Iterable[str] = ()) -> dict[str, Json]:
-    """Return what a worker's role needs besides the study: what is named, and for SageMaker its logs."""
+    """Return what a worker's role needs besides the study: what is named, and for SageMaker its logs.
+
+    A parameter is read by workers one by one, and by ECS, where a job definition names it, with others.
+    """
     managed = [arn for arn in named.secrets if ":secretsmanager:" in arn]
     parameters = [arn for arn in named.secrets if ":ssm:" in arn]
     made = [
         statement("ReadSecrets", ["secretsmanager:GetSecretValue"], managed),
-        statement("ReadParameters", ["ssm:GetParameter"], parameters),
+        statement("ReadParameters", ["ssm:GetParameter", "ssm:GetParameters"], parameters),
         statement("PullImages", _PULLS, named.repositories),
         statement("LogInToImages", ["ecr:GetAuthorizationToken"], ["*"] if named.repositories else []),
         statement("LeaveTheGroup", ["autoscaling:TerminateInstanceInAutoScalingGroup"], named.groups),
