@@ -18,7 +18,7 @@ _SECRETS_MANAGER = re.compile(
     _ARN % "secretsmanager" + r"secret:[A-Za-z0-9/_+=.@!-]{1,600}(#[^#\x00-\x1f]{1,200})?"
 )
 _PARAMETER = re.compile(_ARN % "ssm" + r"parameter/[A-Za-z0-9/_.-]{1,1100}")
-_FILE = re.compile(r"file:(?://)?/[^\x00-\x1f]+")
+_FILE = re.compile(r"file:(?://)?(/[^/\x00-\x1f][^\x00-\x1f]*)")
 ALLOWED = (
     "arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME, with #KEY behind it for one value of a JSON object, "
     "arn:aws:ssm:REGION:ACCOUNT:parameter/NAME, or file:/path"
@@ -59,9 +59,8 @@ def parse_secret(text: str) -> SecretRef:
             return SecretRef(name=name, service="secretsmanager", place=arn, region=found[2], key=key)
         if found := _PARAMETER.fullmatch(ref):
             return SecretRef(name=name, service="ssm", place=ref, region=found[2])
-        if _FILE.fullmatch(ref):
-            path = "/" + ref.removeprefix("file:").lstrip("/")
-            return SecretRef(name=name, service="file", place=path)
+        if found := _FILE.fullmatch(ref):
+            return SecretRef(name=name, service="file", place=found[1])
     shown = f", found {redacted(ref)[:80]!r}" if ref.startswith(("arn:", "file:")) else ""
     raise UserError(f"--secret {name}: expected {ALLOWED}{shown}; the secret itself is not written here")
 

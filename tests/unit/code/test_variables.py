@@ -60,7 +60,14 @@ def test_references_are_read_and_written(text: str, expected: SecretRef) -> None
             "arn:aws:ssm:eu-west-1:111122223333:parameter",
             ARN + "\n",
         ),
-        *(SSM + "#key", "file:/a\nb", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:" + "x" * 3000),
+        *(
+            SSM + "#key",
+            "file:/a\nb",
+            "file:////",
+            "file:////a",
+            "file:/",
+            "arn:aws:secretsmanager:eu-west-1:111122223333:secret:" + "x" * 3000,
+        ),
     ],
 )
 def test_other_references_are_refused_and_a_secret_is_not_repeated(ref: str) -> None:
