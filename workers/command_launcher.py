@@ -13,6 +13,7 @@ from workers.command import executable, rendered
 from workers.ending import Ended, ended
 from workers.feedback import Feedback
 from workers.metric_patterns import MetricPatterns
+from workers.opt_ml_link import VARIABLE, OptMlLink
 from workers.output import Pump
 from workers.process_group import ProcessGroup
 from workers.sagemaker_attempt import SageMakerAttempt
@@ -43,6 +44,8 @@ class CommandLauncher:
         self._redactor = redactor
         self._names = frozenset(names)
         self._longest = longest
+        wanted = self._user_environment.get(VARIABLE) if program.layout == SAGEMAKER else None
+        self._opt_ml = OptMlLink(wanted) if wanted else None
 
     def start(self, trial_file: TrialFile, folder: Path, gpus: tuple[str, ...]) -> AttemptProcess:
         """Write the trial file and start the command; raises UserError or OSError."""
@@ -76,6 +79,8 @@ class CommandLauncher:
             if variables.get(name) == value:  # CUDA_VISIBLE_DEVICES is ours
                 variables[name] = tree.placed(value)
         variables.update(tree.environment)
+        if self._opt_ml is not None:
+            self._opt_ml.lead_to(tree.root)
         return tree
 
     def _arguments(self, trial_file: TrialFile, variables: Mapping[str, str], tree: Tree | None) -> list[str]:
@@ -86,7 +91,9 @@ class CommandLauncher:
         return [found[0], *map(tree.placed, found[1:])]
 
     def close(self) -> None:
-        """Nothing is kept between trials."""
+        """Nothing is kept between trials, but the link that leads to the last one's files."""
+        if self._opt_ml is not None:
+            self._opt_ml.close()
 
 
 class _CommandRun:

@@ -284,6 +284,41 @@ raise SystemExit(1)
     assert outcome.bad_lines == ["/opt/ml/checkpoints is not saved: 'latest' is neither a file nor a folder"]
 
 
+HARD_CODED = """
+import json
+with open("{path}/input/config/hyperparameters.json") as file:
+    json.load(file)
+with open("{path}/model/model", "w") as file:
+    file.write("m")
+print("validation-loss=0.5;")
+"""
+
+
+def test_a_path_that_is_written_into_a_script_can_lead_to_its_trials_files(
+    make: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / "opt-ml"
+    program = {"command": python(HARD_CODED.replace("{path}", str(path))), "layout": "sagemaker"}
+    attempts = make({"HPO_PIPE_OPT_ML": str(path)}, metric_patterns=LOSS, **program)
+    for number in (1, 2):
+        done = attempts.run(to=None, resource_name=None)
+        assert done.ended.status == 0, done.output
+        assert list(saved(Path(done.file.checkpoint_dir) / "1")) == ["model/model"], f"of trial {number}"
+    other = make({"HPO_PIPE_OPT_ML": str(path)}, **program)
+    with pytest.raises(UserError, match=r"HPO_PIPE_OPT_ML: another trial on this machine has .*: --slots 1"):
+        other.start()
+    attempts.close()
+    assert not path.is_symlink()
+    third = make({"HPO_PIPE_OPT_ML": str(path)}, **program)
+    third.start()
+    third.close()
+    path.mkdir()
+    with pytest.raises(UserError, match="exists and is no link"):
+        make({"HPO_PIPE_OPT_ML": str(path)}, **program).start()
+    with pytest.raises(UserError, match="HPO_PIPE_OPT_ML is 'opt', expected an absolute path"):
+        make({"HPO_PIPE_OPT_ML": "opt"}, **program)
+
+
 def test_the_study_record_keeps_the_layout() -> None:
     program = Program(command=("true",), layout="sagemaker")
     assert program.to_json()["layout"] == "sagemaker"
