@@ -1,0 +1,117 @@
+"""The batch script of a worker, and the command that submits it. Pure."""
+
+from __future__ import annotations
+
+import shlex
+
+from hpo_pipe.launch.order import Order
+from hpo_pipe.launch.target import CommandCall
+from hpo_pipe.launch.targets.slurm.options import EARLY_S, gpu_arguments
+from storage_schema.machine import VARIABLES
+
+LEAST_RUN_S = 20
+"""A job that lived shorter is not put back for its time limit: it would turn round for ever."""
+
+_SCRIPT = r"""#!/bin/bash
+{header}
+# One worker of an hpo-pipe study, which trains trial after trial.
+trap : TERM USR1 # Slurm's signals are for the worker: this shell waits for it
+{setup}{variables}
+SECONDS=0
+# A job step of its own, because only steps are told at once when the job is preempted.
+srun --ntasks=1 --export=ALL{srun} \
+    {worker}
+status=$?
+
+# 75: it was interrupted and has given everything back. Slurm itself puts back only a job that runs until it is killed,
+# so this one says for itself that it goes on: where it was preempted or its time is up, and nobody cancelled it.
+[ "$status" = 75 ] || exit "$status"
+id=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID}}
+id=${{id:-$SLURM_JOB_ID}} # the number alone would stand for the whole array
+job=$(SLURM_TIME_FORMAT=standard scontrol --oneliner show job "$id") || exit "$status"
+field() {{
+    local rest=${{job#* "$1"=}}
+    echo "${{rest%% *}}"
+}}
+[ "$(field JobState)" = RUNNING ] || exit "$status"
+left=$(($(date -d "$(field EndTime | tr T ' ')" +%s 2>/dev/null || echo 9999999999) - $(date +%s)))
+if [[ $(field PreemptTime) > $(field StartTime) && $(field PreemptTime) = [0-9]* ]] ||
+    {{ [ "$left" -le {near} ] && [ "$SECONDS" -ge {least} ]; }}; then
+    echo "hpo-pipe: Slurm's job $id goes back into the queue" >&2
+    scontrol requeue "$id"
+fi
+exit "$status"
+"""
+
+
+def submission(order: Order) -> CommandCall:
+    """Return the command line that submits the workers, with the script on its standard input.
+
+    The options stand in both: in the script for who wants to keep it, and on the command line because SBATCH_*
+    variables of a user go before a script.
+    """
+    arguments = sbatch_arguments(order)
+    argv = ("sbatch", "--parsable", *arguments, *order.settings["sbatch_arg"])
+    return CommandCall(argv=argv, stdin=script(order))
+
+
+def sbatch_arguments(order: Order) -> list[str]:
+    """Return sbatch's options, those apart that the user gave in sbatch's own words."""
+    settings, plan = order.settings, order.plan
+    at_once = settings["array_parallelism"]
+    given = {
+        "--job-name": order.name,
+        "--comment": order.name,
+        "--array": f"0-{order.workers - 1}" + (f"%{at_once}" if at_once else ""),
+        "--ntasks": "1",
+        "--partition": settings["partition"],
+        "--account": settings["account"],
+        "--qos": settings["qos"],
+        "--time": settings["time"],
+        "--cpus-per-task": settings["cpus_per_task"],
+        "--mem": settings["mem"],
+        "--constraint": settings["constraint"],
+        "--nice": settings["nice"],
+        "--signal": f"USR1@{settings['signal_seconds']}",  # without B: it goes to the steps, so to the worker
+        "--open-mode": "append",
+        "--output": f"{settings['logs']}/{order.name}-%A_%a.log",
+        "--export": settings["export"],
+        "--chdir": settings["chdir"],
+    }
+    named = [f"{name}={value}" for name, value in given.items() if value is not None]
+    return [*named, "--requeue", *gpu_arguments(settings, plan)]
+
+
+def script(order: Order) -> str:
+    """Return the batch script."""
+    settings = order.settings
+    header = [*sbatch_arguments(order), *settings["sbatch_arg"]]
+    return _SCRIPT.format(
+        header="\n".join(f"#SBATCH {_quoted(argument)}" for argument in header),
+        setup="".join(f"{line}\n" for line in settings["setup"]),
+        variables="\n".join(_variables(order)),
+        srun=f" --cpus-per-task={settings['cpus_per_task']}" if settings["cpus_per_task"] else "",
+        worker=shlex.join(_worker(order)),
+        near=settings["signal_seconds"] + EARLY_S,
+        least=LEAST_RUN_S,
+    )
+
+
+def _worker(order: Order) -> list[str]:
+    secrets = [text for name, ref in order.plan.secrets for text in ("--secret", f"{name}={ref}")]
+    url, *options = order.worker_arguments(order.settings["grace"])
+    return [order.settings["program"], "worker", url, *secrets, *options]
+
+
+def _variables(order: Order) -> list[str]:
+    """Return the worker's variables; what the submitting shell says of another machine's hire is not passed on."""
+    given = order.worker_environment()
+    others = sorted(set(VARIABLES) - set(given))
+    return [f"unset {' '.join(others)}", *(f"export {n}={shlex.quote(v)}" for n, v in sorted(given.items()))]
+
+
+def _quoted(argument: str) -> str:
+    """Return an argument as sbatch reads it in a line of ``#SBATCH``."""
+    if not set(argument) & set(" \t'\"\\#"):
+        return argument
+    return '"' + argument.replace("\\", "\\\\").replace('"', '\\"') + '"'
