@@ -52,6 +52,8 @@ class Recipe:
     lease_s: float = 4.0
     tick_s: float = 1.0
     grace_s: float = 2.0
+    machine_s: float | None = None
+    """How long machines let a worker live after its first signal; None: nobody knows."""
     near: bool = False
     """A folder, as it were: requests cost nothing, and every chain is read in every tick."""
     pack_entries: int = 8
@@ -120,7 +122,13 @@ def drawn(seed: int) -> Recipe:
     """Draw the recipe of a seed."""
     rng = random.Random(f"recipe/{seed}")
     recipe = Recipe(seed=seed, **_study(rng), **_crew(rng), **_trials(rng), **_weather(rng))
-    return _with_other_algorithms(recipe)
+    return _with_machine_s(_with_other_algorithms(recipe))
+
+
+def _with_machine_s(recipe: Recipe) -> Recipe:
+    """Draw from a stream of its own, so that all else of a seed stays what it was."""
+    rng = random.Random(f"machine/{recipe.seed}")
+    return replace(recipe, machine_s=rng.choice((None, None, 0.5, 2.0, 5.0, 30.0)))
 
 
 OTHER_SCHEDULERS = {
