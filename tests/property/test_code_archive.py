@@ -50,7 +50,7 @@ def read(root: Path) -> Tree:
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tree=TREES)
 def test_unpacking_gives_what_was_packed(tree: Tree) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +66,7 @@ def test_unpacking_gives_what_was_packed(tree: Tree) -> None:
 PATHS = st.lists(st.sampled_from(["a", "b", "c", "..", ".", ""]), min_size=1, max_size=5).map("/".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     links=st.lists(st.tuples(PATHS, PATHS), max_size=6),
     folders=st.sets(st.sampled_from(["a", "b", "a/a", "a/b", "a/b/c"])),
