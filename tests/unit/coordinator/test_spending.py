@@ -11,7 +11,6 @@ from hpo_pipe.replay import replay
 from storage_schema.keys import LinkId, SpecId, log_key
 from storage_schema.records import Entry, Limits, Link, LinkKind, Resource, SettledSpec
 from storage_schema.store import Blob
-from storage_schema.store.memory import MemoryStore
 from tests.unit.coordinator.world import HandWorker, World, a_study
 
 MACHINE = (("price_per_hour", "3600.0"), ("slots", "4"))
@@ -19,21 +18,14 @@ MACHINE = (("price_per_hour", "3600.0"), ("slots", "4"))
 CLAIM = Link(kind=LinkKind.CLAIM, id=LinkId(SpecId(0, 0), 1), token="t", author="w-a", machine=MACHINE)
 
 
-class HiredWorker(HandWorker):
-    """Says what its machine costs."""
-
-    machine = MACHINE
-
-    def _next(self, spec: SpecId, kind: LinkKind) -> Link:
-        link = super()._next(spec, kind)
-        return replace(link, machine=self.machine) if kind is LinkKind.CLAIM else link
+def hired(world: World, name: str) -> HandWorker:
+    """Return a worker that says what its machine costs."""
+    return HandWorker(world, name, machine=MACHINE)
 
 
 def world(name: str, **limits: object) -> World:
     study = a_study(limits=Limits(**limits), scheduler={"name": "none"})  # type: ignore[arg-type]
-    found = World(name, replace(study, resource=Resource(name="epoch", min=9, max=9, rungs=(9,))))
-    found.store = MemoryStore(found.store.url, clock=found.clock)  # the store's clock goes with the others
-    return found
+    return World(name, replace(study, resource=Resource(name="epoch", min=9, max=9, rungs=(9,))), dated=True)
 
 
 def entries(world: World) -> list[Entry]:
@@ -71,15 +63,15 @@ def test_a_dead_holder_costs_nothing_more_after_its_last_sign_of_life() -> None:
 def test_costs_are_recorded_with_and_without_a_budget_and_only_where_there_is_a_price() -> None:
     world_ = world("spending-recorded", trials=4)
     coordinator = world_.coordinator()
-    hired, own = HiredWorker(world_, "w-hired"), HandWorker(world_, "w-own")
+    bought, own = hired(world_, "w-hired"), HandWorker(world_, "w-own")
     coordinator.tick()
     first, second = (line.spec for line in world_.board().open)
-    hired.claim(first)
-    hired.release(first)
+    bought.claim(first)
+    bought.release(first)
     own.claim(first)
     own.done(first, {9: 0.5})  # two seconds each, of one the price is known
-    hired.claim(second)
-    hired.done(second, {9: 0.5})
+    bought.claim(second)
+    bought.done(second, {9: 0.5})
     coordinator.tick()
     one, two = settled(world_)
     assert (one.cost, one.priced, one.attempts, one.unpriced) == (0.0, 1, 2, 1)
@@ -93,7 +85,7 @@ def test_costs_are_recorded_with_and_without_a_budget_and_only_where_there_is_a_
 
 def test_a_study_ends_by_its_budget_while_its_trials_still_run() -> None:
     world_ = world("spending-budget", cost=20.0)
-    coordinator, worker = world_.coordinator(), HiredWorker(world_, "w-a")
+    coordinator, worker = world_.coordinator(), hired(world_, "w-a")
     coordinator.tick()
     assert world_.board().budget
     for line in world_.board().open:
@@ -118,7 +110,7 @@ def test_a_study_ends_by_its_budget_while_its_trials_still_run() -> None:
 
 def test_another_coordinator_ends_it_by_the_same_budget() -> None:
     world_ = world("spending-one-shot", cost=1.0)
-    worker = HiredWorker(world_, "w-a")
+    worker = hired(world_, "w-a")
     world_.coordinator(one_shot=True).tick()
     first = world_.board().open[0].spec
     worker.claim(first)
@@ -137,7 +129,7 @@ def test_a_fenced_attempt_costs_what_passed_until_its_last_heartbeat() -> None:
     world_ = world("spending-fenced", trials=2)
     coordinator, dead, alive = (
         world_.coordinator(),
-        HiredWorker(world_, "w-dead"),
+        hired(world_, "w-dead"),
         HandWorker(world_, "w-live"),
     )
     coordinator.tick()

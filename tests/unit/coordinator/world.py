@@ -164,7 +164,9 @@ class HandWorker:
     def _next(self, spec: SpecId, kind: LinkKind) -> Link:
         chain = read_chain(self.world.store, spec)
         number = chain[-1].id.link + 1 if chain else 1
-        return Link(kind=kind, id=LinkId(spec, number), token=f"{self.name}-{number}", author=self.name)
+        machine = self.machine if kind is LinkKind.CLAIM else ()
+        id = LinkId(spec, number)
+        return Link(kind=kind, id=id, token=f"{self.name}-{number}", author=self.name, machine=machine)
 
     def _close(self, link: Link, values: dict[int, float], **more: object) -> bool:
         spec = link.id.spec
