@@ -16,6 +16,7 @@ from storage_schema.errors import UserError, nearest
 LAUNCHERS: dict[str, str] = {
     "aws-batch": "hpo_pipe.launch.targets.aws_batch:TARGET",
     "local": "hpo_pipe.launch.targets.local:TARGET",
+    "sagemaker": "hpo_pipe.launch.targets.sagemaker:TARGET",
     "slurm": "hpo_pipe.launch.targets.slurm:TARGET",
 }
 """Target to ``module:object``, a :class:`~hpo_pipe.launch.target.Target`. Loaded on use."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import click
@@ -248,6 +249,7 @@ def _session(profile: str | None) -> Any:
     from botocore.session import Session
 
     session = Session(profile=profile)
+    session.register_component("data_loader", _loader())
     try:
         if profile is not None and profile not in session.available_profiles:
             raise TargetUnavailable(
@@ -257,6 +259,14 @@ def _session(profile: str | None) -> Any:
     except BotoCoreError as error:  # a configuration file that cannot be read
         raise _told(error) from error
     return session
+
+
+@cache
+def _loader() -> Any:
+    """Return what reads the services' models: one for all clients, since SageMaker's takes a while."""
+    from botocore.loaders import Loader
+
+    return Loader()
 
 
 def _refusal(code: str, status: int) -> Refusal:

@@ -47,7 +47,11 @@ class ScriptedAws:
         """Answer `operation` so, one after the other; the last one stays."""
         for answer in answers:
             if isinstance(answer, dict):
-                validate_parameters(answer, _model(self.service).operation_model(operation).output_shape)
+                shape = model(self.service).operation_model(operation).output_shape
+                if shape is None:
+                    assert not answer
+                else:
+                    validate_parameters(answer, shape)
         self.script[operation] = list(answers)
 
     def requests(self, operation: str) -> list[dict[str, Any]]:
@@ -61,16 +65,16 @@ class ScriptedAws:
 
 
 @cache
-def _model(service: str) -> ServiceModel:
+def model(service: str) -> ServiceModel:
     return ServiceModel(Loader().load_service_model(service, "service-2"), service)
 
 
 def _operation(service: str, path: str, target: str | None) -> str:
     if target:
         return target.partition(".")[2]
-    model = _model(service)
-    for name in model.operation_names:
-        if model.operation_model(name).http["requestUri"] == path:
+    known = model(service)
+    for name in known.operation_names:
+        if known.operation_model(name).http["requestUri"] == path:
             return str(name)
     return path
 
