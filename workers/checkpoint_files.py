@@ -45,8 +45,12 @@ def opened_folder(folder: Path, *parts: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def file_names(folder: Path) -> tuple[str, ...]:
+def file_names(folder: Path, links: list[str] | None = None) -> tuple[str, ...]:
     """Return the names of all files below a folder, in order, ``/`` between their parts.
+
+    Args:
+        folder: which.
+        links: gets the names of symbolic links; without it they are refused.
 
     Raises:
         UserError: what is neither a file nor a folder, a name that a key must not have, too many or too large.
@@ -67,6 +71,8 @@ def file_names(folder: Path) -> tuple[str, ...]:
                 parts = (*above, entry.name)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(_short_enough(parts))
+                elif links is not None and entry.is_symlink():
+                    links.append("/".join(parts))
                 else:
                     names.append(_plain_file("/".join(parts), entry.stat(follow_symlinks=False)))
                 if len(names) > MAX_FILES:

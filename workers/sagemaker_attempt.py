@@ -11,6 +11,7 @@ from pathlib import Path
 
 from storage_schema.clock import SystemClock
 from storage_schema.redaction import LONGEST
+from storage_schema.terminal import one_line
 from storage_schema.trial_env import EXIT_INTERRUPTED, INTERRUPT, TrialFile
 from workers.attempt_process import AttemptProcess, Running
 from workers.checkpoint_files import opened_file
@@ -106,4 +107,6 @@ class SageMakerAttempt(AttemptProcess):
     def _complain(self, text: str) -> None:
         if text not in self._complained and len(self._complained) < 100:
             self._complained.add(text)
-            self._unsaved.add(text.replace(f"{self._root}{os.sep}", f"{OPT_ML}/"))
+            text = text.replace(f"{self._root}{os.sep}", f"{OPT_ML}/")
+            self._unsaved.add(text)
+            self._feedback.output.feed(f"hpo-pipe: {one_line(text)}\n".encode())  # for `hpo-pipe logs`

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from storage_schema.clock import Clock
 from storage_schema.errors import UserError
-from workers.checkpoint_files import file_names, opened_file
+from storage_schema.keys import checked_file_name
+from workers.checkpoint_files import MAX_FILES, file_names, opened_file
 from workers.remove_tree import remove_tree
 from workers.sagemaker_layout import CHECKPOINTS, MODEL, OUTPUT_DATA
 
@@ -30,9 +32,11 @@ LOOK_S = 0.2
 REST = 4.0
 """Between two copies: so many times what the last one took until it was uploaded."""
 MAX_REPORTS = 10_000
+MAX_LINKS = 100
+"""Of a folder: each is followed within it, since a checkpoint has none."""
 
-_Listing = dict[str, tuple[int, int, int]]
-"""Size, time of the last change in ns, and inode of each file."""
+_Listing = dict[str, tuple[str, int, int, int]]
+"""Of each name: the file that holds it, its size, the time of its last change in ns, and its inode."""
 
 
 class SavedFolder:
@@ -159,7 +163,9 @@ class SavedFolder:
         place = self._checkpoint_dir / str(number)
         remove_tree(new)
         try:
-            for inner, names in {CHECKPOINTS: tuple(listing), **(kept or {})}.items():
+            for name, (source, *_) in listing.items():
+                _copy(self._root / CHECKPOINTS, source, new / CHECKPOINTS / name)
+            for inner, names in (kept or {}).items():
                 for name in names:
                     _copy(self._root / inner, name, new / inner / name)
             if self._listing() != listing:  # it has gone on: this would be half of one and half of the next
@@ -185,11 +191,26 @@ class SavedFolder:
                 found |= {inner: names} if names else {}
         return found
 
+    def _marked(self, folder: Path) -> _Listing:
+        links: list[str] = []
+        names = file_names(folder, links)
+        sources = {name: name for name in names}
+        for link in links[:MAX_LINKS]:
+            found = _linked(folder, link, names)
+            if not found:
+                self._complain(
+                    f"/opt/ml/{CHECKPOINTS}/{link} is not saved: a link to no file or folder beside it"
+                )
+            sources |= found
+        if len(sources) > MAX_FILES:
+            raise UserError(f"more than {MAX_FILES} files")
+        return {checked_file_name(name): _mark(folder, source) for name, source in sources.items()}
+
     def _listing(self) -> _Listing | None:
         """Return what lies in the folder; None where something in it vanished meanwhile, or it cannot be saved."""
         folder = self._root / CHECKPOINTS
         try:
-            return {name: _mark(folder / name) for name in file_names(folder)}
+            return self._marked(folder)
         except FileNotFoundError:
             return None
         except (OSError, UserError) as error:
@@ -199,12 +220,21 @@ class SavedFolder:
 
 def _changed(listing: _Listing) -> float:
     """Return when the folder's newest file was written, seconds since the epoch."""
-    return max((changed for _, changed, _ in listing.values()), default=0) / 1e9
+    return max((changed for _, _, changed, _ in listing.values()), default=0) / 1e9
 
 
-def _mark(path: Path) -> tuple[int, int, int]:
-    found = path.lstat()
-    return found.st_size, found.st_ctime_ns, found.st_ino
+def _mark(folder: Path, source: str) -> tuple[str, int, int, int]:
+    found = (folder / source).lstat()
+    return source, found.st_size, found.st_ctime_ns, found.st_ino
+
+
+def _linked(folder: Path, link: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the files that a link such as ``latest`` stands for, by the names that they have through it."""
+    to = os.readlink(folder / link)  # noqa: PTH115 (Path would tidy it up)
+    within = posixpath.normpath(posixpath.join(str(folder), posixpath.dirname(link), to))
+    target = within.removeprefix(f"{folder}/")
+    below = {name: link + name[len(target) :] for name in names if name.startswith(f"{target}/")}
+    return {link: target} if target in names else {new: name for name, new in below.items()}
 
 
 def _copy(folder: Path, name: str, to: Path) -> None:

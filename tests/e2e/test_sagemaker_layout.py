@@ -271,17 +271,24 @@ def test_a_training_that_is_killed_within_a_unit_leaves_nothing_doubtful(attempt
     )
 
 
-def test_a_link_among_the_checkpoints_is_complained_of_and_not_followed(make: Make) -> None:
+def test_links_are_followed_within_the_folder_and_not_out_of_it(make: Make) -> None:
     text = """
 import os
 folder = os.environ["SM_CHECKPOINT_DIR"]
-os.symlink("/etc/passwd", folder + "/latest")
+os.mkdir(folder + "/step-5")
+open(folder + "/step-5/w", "w").write("weights")
+os.symlink("step-5", folder + "/latest")
+os.symlink(folder + "/step-5/w", folder + "/best")
+os.symlink("/etc/passwd", folder + "/out")
+os.symlink("..", folder + "/up")
 print("validation-loss=0.7;", flush=True)
-raise SystemExit(1)
 """
     outcome = make({}, command=python(text), layout="sagemaker", metric_patterns=LOSS).run()
-    assert outcome.checkpoints == []
-    assert outcome.bad_lines == ["/opt/ml/checkpoints is not saved: 'latest' is neither a file nor a folder"]
+    kept = saved(Path(outcome.file.checkpoint_dir) / "1")
+    assert kept == {f"checkpoints/{name}": "weights" for name in ("best", "latest/w", "step-5/w")}
+    complaint = "/opt/ml/checkpoints/{} is not saved: a link to no file or folder beside it"
+    assert sorted(outcome.bad_lines) == [complaint.format("out"), complaint.format("up")]
+    assert f"hpo-pipe: {complaint.format('out')}" in outcome.output
 
 
 HARD_CODED = """
