@@ -18,10 +18,12 @@ from storage_schema.store import Store, open_store
 from tests.e2e.accounting import audit, read_log
 from tests.e2e.fleet import Fleet
 from tests.e2e.lineage import state_of
-from tests.e2e.test_worker_process import Bench, ended
+from tests.e2e.test_worker_process import SPEC, Bench, ended
 from tests.servers.imds import InstanceMetadata
-from tests.servers.s3 import S3Server
+from tests.servers.proxy import Fault, Proxy
+from tests.servers.s3 import S3Server, lead_to
 from tests.waiting import wait_until
+from workers.last_resort import REASON
 
 EPOCH_S = 0.7
 """Nine of them take longer than it takes until the metadata service is asked again."""
@@ -177,6 +179,39 @@ def test_a_recommendation_makes_a_trial_save_and_go_on(
     assert code == 0, said
     assert "trials are asked to save, and go on" in said
     assert [link.kind for link in bench.chain()] == [LinkKind.CLAIM, LinkKind.DONE]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_checkpoint_that_is_not_uploaded_in_time_is_left_out(
+    bench: Bench, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Proxy(s3_server.endpoint) as proxy:
+        lead_to(proxy.endpoint, monkeypatch)
+        bench.url = s3_server.new_url()
+        bench.store = open_store(bench.url)
+        bench.create("python", "train.py", "0.3", to=30)
+        worker = bench.worker("--grace", "4")
+        wait_until(lambda: bench.committed() >= 1, 30, "a checkpoint")
+        hangs = Fault("delay", 60.0)
+        proxy.plan = lambda request: hangs if request.method == "PUT" and "/files/" in request.path else None
+        wait_until(lambda: any(fault for _, _, fault in proxy.seen), 30, "an upload that hangs")
+        signalled_at = time.time()
+        worker.send_signal(signal.SIGTERM)
+        code, said = ended(worker)
+        assert code == 75, said
+        release = bench.chain()[-1]
+        assert (release.kind, release.reason, release.failures) == (LinkKind.RELEASE, REASON, 0)
+        assert release.at - signalled_at < 4.0, said
+
+        proxy.plan = lambda request: None
+        newest = bench.committed()
+        bench.offer(SPEC)
+        bench.worker()
+        wait_until(lambda: len(bench.chain()) == 3, 30, "a second claim")
+        resumed = bench.chain()[2].checkpoint
+        assert resumed is not None
+        assert resumed.resource >= newest
 
 
 SCONTROL = """#!/bin/sh
