@@ -12,6 +12,7 @@ command -v node >/dev/null 2>&1 || say 'node is not installed: the test of a tri
 for tool in spin gcc; do
     command -v "$tool" >/dev/null 2>&1 || say "$tool is not installed: the models of the protocol are not searched"
 done
+command -v terraform >/dev/null 2>&1 || say 'terraform is not installed: the modules of infra/terraform are not tested'
 
 cd "$root"
 PATH="$root/.venv/bin:$PATH"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -140,7 +141,7 @@ def policy(
     Roles: a worker trains; a coordinator decides; a submitter creates the study, steers it, starts workers and looks;
     an observer looks. With --target the document also has what the provider must allow.
     """
-    from hpo_pipe.launch.iam import Named, Role, bucket_policy, joined, role_policy
+    from hpo_pipe.launch.iam import MAX_MANAGED_POLICY, Named, Role, bucket_policy, joined, role_policy
 
     _check(role, targets, arns, region, account, study)
     if role == BUCKET:
@@ -152,20 +153,23 @@ def policy(
         say("add these statements to what the bucket's policy has; take them out again to delete the study")
         return
     named = Named(partition=partition, region=region, account=account, study=study, **arns)
-    print_json(
-        joined(
-            role_policy(
-                url,
-                Role(role),
-                with_ticks=with_ticks,
-                partition=partition,
-                kms_key=kms_key,
-                list_whole_bucket=list_whole_bucket,
-                scales=role == "coordinator" and bool(targets),
-            ),
-            _of_the_provider(role, targets, named, prices),
-        )
+    document = joined(
+        role_policy(
+            url,
+            Role(role),
+            with_ticks=with_ticks,
+            partition=partition,
+            kms_key=kms_key,
+            list_whole_bucket=list_whole_bucket,
+            scales=role == "coordinator" and bool(targets),
+        ),
+        _of_the_provider(role, targets, named, prices),
     )
+    print_json(document)
+    if len(json.dumps(document, separators=(",", ":"))) > MAX_MANAGED_POLICY:
+        say(
+            f"longer than the {MAX_MANAGED_POLICY:,} characters of a managed policy: print one for each target"
+        )
 
 
 def _of_the_provider(role: str, targets: tuple[str, ...], named: Named, prices: bool) -> dict[str, Json]:

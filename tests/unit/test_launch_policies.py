@@ -229,6 +229,9 @@ def test_the_command_joins_the_stores_rights_and_the_providers() -> None:
         ).stdout
     )
     assert "submissions/*" in str(scales) and "SageMakerJobs" in statements(scales)
+    every = [word for target in LAUNCHED for word in ("--target", target)]
+    long = run("--role", "submitter", *every, "--job-queue", QUEUE, "--worker-role-arn", ROLE)
+    assert long.exit_code == 0 and "print one for each target" in long.stderr and found.stderr == ""
     worker = json.loads(run("--role", "worker", "--secret-arn", SECRET).stdout)
     assert statements(worker)["ReadSecrets"]["Resource"] == [SECRET]
 
