@@ -46,14 +46,13 @@ class Chain:
         """The claim that holds the spec now, if one does."""
         return self.last if self.last and self.last.kind is LinkKind.CLAIM else None
 
-    def add(self, link: Link, modified: float, held_s: float) -> None:
-        """Take in the next link; `held_s`: for how long the claim before it, if any, was held as far as others know."""
+    def add(self, link: Link, modified: float) -> None:
+        """Take in the next link."""
         if not may_follow(link.kind, self.last):
             before = self.last.kind if self.last else "nothing"
             raise Contradiction(link.key, f"{link.kind} after {before}")
         if self.claim is not None:
-            seconds = link.wall_s if link.author == self.claim.author else held_s
-            self._pay(dollars(self.claim, seconds))
+            self._pay(dollars(self.claim, link.wall_s + link.held_s))  # each kind has one of them
         self.last, self.last_modified = link, modified
         self.attempts += link.kind is LinkKind.CLAIM
         self.wall_s += link.wall_s
@@ -104,15 +103,14 @@ class Chains:
             blob = self._store.get(link_key(id))
             if not isinstance(blob, Blob):
                 break
-            chain.add(Link.from_bytes(blob.data, id), blob.modified, self.held_s(chain, blob.modified))
+            chain.add(Link.from_bytes(blob.data, id), blob.modified)
         return chain.next_link != before
 
     def extend(self, link: Link, modified: float, wait: Wait) -> bool:
         """Create `link` as the next one of its chain; take in what stands there. Return whether it is this one."""
         settled = create_settled(self._store, link.key, link.to_bytes(), wait=wait)
         standing = link if settled.mine else Link.from_bytes(settled.data, link.id)
-        chain = self._chains[link.id.spec]
-        chain.add(standing, modified, self.held_s(chain, modified))
+        self._chains[link.id.spec].add(standing, modified)
         return settled.mine
 
     def held_s(self, chain: Chain, now: float) -> float:

@@ -204,14 +204,16 @@ class Coordinator:
         return reason
 
     def _close(self, chain: Chain, kind: LinkKind, reason: str) -> bool:
+        now = self._store_now()
         first = Link(kind=kind, id=LinkId(chain.spec, 1), token="", author=self.name)
         link = replace(
             chain.last.following(kind, token="", author=self.name, at=0.0) if chain.last else first,
             token=drawn_token(self._rng),
             at=self._clock.now(),
+            held_s=round(self._chains.held_s(chain, now), 3),
             reason=reason,
         )
-        return self._chains.extend(link, self._store_now(), self._wait)
+        return self._chains.extend(link, now, self._wait)
 
     def _append(self) -> tuple[int, int]:
         """Decide and append until the log says what this coordinator would say; return (settled, entries)."""

@@ -47,6 +47,8 @@ class Link:
     """done, fail, release: how long the attempt ran, seconds."""
     gpu_s: float = 0.0
     """done, fail, release: `wall_s` times the attempt's GPUs."""
+    held_s: float = 0.0
+    """fence, stop of a claim: how long that was held, from its creation to its author's last sign of life, seconds."""
     resource: int = 0
     """done, fail, release: the greatest resource reported (from 0, not from the spec's start)."""
     segments: tuple[SegmentRef, ...] = ()
@@ -109,7 +111,7 @@ class Link:
             value["checkpoint"] = self.checkpoint.to_json()
         if self.machine:
             value["machine"] = dict(self.machine)
-        for name in ("failures", "wall_s", "gpu_s", "resource", "retries_left", "reason", "tail"):
+        for name in ("failures", "wall_s", "gpu_s", "held_s", "resource", "retries_left", "reason", "tail"):
             if found := getattr(self, name):
                 value[name] = found
         return encode_record(value)
@@ -130,6 +132,7 @@ class Link:
             at=f.number("at", 0.0),
             wall_s=f.number("wall_s", 0.0),
             gpu_s=f.number("gpu_s", 0.0),
+            held_s=f.number("held_s", 0.0),
             resource=f.integer("resource", 0, MAX_RESOURCE, default=0),
             segments=tuple(SegmentRef.from_fields(item) for item in f.each("segments")),
             checkpoint=CheckpointRef.from_fields(f.within("checkpoint")) if f.has("checkpoint") else None,

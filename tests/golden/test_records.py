@@ -220,6 +220,19 @@ RECORDS = {
         ),
         lambda data: Link.from_bytes(data, LinkId(SPEC, 2)),
     ),
+    "chain/00000042/003.0004.json": (
+        Link(
+            kind=LinkKind.FENCE,
+            id=LinkId(SPEC, 4),
+            token="f00d",
+            author="c-a-00ff00ff",
+            failures=1,
+            at=5.5,
+            held_s=12.5,
+            reason="no heartbeat",
+        ),
+        lambda data: Link.from_bytes(data, LinkId(SPEC, 4)),
+    ),
     "chain/00000042/003.0003.json": (
         Link(
             kind=LinkKind.CLAIM,

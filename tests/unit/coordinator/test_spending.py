@@ -151,3 +151,22 @@ def test_a_fenced_attempt_costs_what_passed_until_its_last_heartbeat() -> None:
     assert (
         fact.cost < 0.25 * 40
     )  # the store's own clock stood nearly still: not the forty seconds of the lease
+
+
+def test_a_coordinator_that_comes_days_later_counts_up_to_the_last_heartbeat_though_it_deletes_it() -> None:
+    world_ = world("spending-weekend", trials=1)
+    world_.coordinator(one_shot=True).tick()
+    dead = hired(world_, "w-dead")
+    spec = world_.board().open[0].spec
+    dead.claim(spec)
+    world_.clock.sleep(100)
+    dead.beat()
+    world_.clock.sleep(3 * 86_400)
+    assert [link.spec for link in world_.coordinator(one_shot=True).tick().fenced] == [spec]
+    assert list(world_.store.list("workers/w-")) == []
+    alive = HandWorker(world_, "w-live")
+    alive.claim(spec)
+    alive.done(spec, {9: 0.5})
+    world_.coordinator(one_shot=True).tick()
+    (fact,) = settled(world_)
+    assert (fact.cost, fact.priced, fact.attempts) == (25.0, 1, 2)
