@@ -12,7 +12,7 @@ from storage_schema.trial_env import TrialFile
 from workers.ending import Ended
 from workers.feedback import Feedback
 from workers.reports import Report
-from workers.trial_folder import write_save, write_stop
+from workers.trial_folder import remove_save, write_save, write_stop
 
 _LOOK_S = 1.0
 """A long wait looks at the reports this often, so that a flood of them is noticed."""
@@ -42,6 +42,7 @@ class AttemptProcess:
         self._feedback = feedback
         self._stop_file = Path(file.stop_file)
         self._save_file = Path(file.save_file) if file.save_file else None
+        self._wished = False
         self._ended: Ended | None = None
         self._closed = False
 
@@ -75,13 +76,15 @@ class AttemptProcess:
     def ask_to_save(self) -> None:
         """Write the save file."""
         if self._save_file is not None:
+            self._wished = True
             write_save(self._save_file)
 
     def saved(self) -> None:
         """Remove the save file."""
-        if self._save_file is not None:
-            with contextlib.suppress(OSError):
-                self._save_file.unlink(missing_ok=True)
+        if self._wished and self._save_file is not None:
+            self._wished = False
+            with contextlib.suppress(OSError):  # the trial has most likely done it itself
+                remove_save(self._save_file)
 
     def terminate(self) -> None:
         """Send SIGTERM to the process group."""

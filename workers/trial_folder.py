@@ -53,6 +53,12 @@ def write_save(save_file: Path) -> None:
     _replace(save_file, b"save\n")
 
 
+def remove_save(save_file: Path) -> None:
+    """Take the wish back, in the trial's folder and not where a link in its place leads. Raises OSError."""
+    with opened_folder(save_file.parent) as folder:
+        os.unlink(save_file.name, dir_fd=folder)
+
+
 def environment(
     user: Mapping[str, str], program: Program, trial_path: Path | None, gpus: tuple[str, ...]
 ) -> dict[str, str]:

@@ -27,6 +27,7 @@ from tests.unit.workers.test_worker import QUICK, Company
 from tests.waiting import wait_until
 from workers.interruption import Interruption
 from workers.last_resort import REASON, give_back
+from workers.trial_folder import remove_save, write_save
 
 
 def test_the_known_graces_are_what_the_providers_promise() -> None:
@@ -186,6 +187,21 @@ def test_a_wish_to_save_reaches_the_trial_once_and_is_taken_back_with_its_checkp
     stage.attempt(script)
     assert stage.chain()[-1].kind is LinkKind.DONE
     assert manifest_key(checkpoint(1)) in [c for c in stage.store.writes if "manifest" in c]
+
+
+def test_a_wish_is_taken_back_only_where_it_was_made(tmp_path: Path) -> None:
+    own, another = tmp_path / "own", tmp_path / "another"
+    own.mkdir()
+    another.mkdir()
+    write_save(own / "save")
+    remove_save(own / "save")
+    assert not (own / "save").exists()
+    (another / "save").touch()
+    own.rmdir()
+    own.symlink_to(another)
+    with pytest.raises(OSError):
+        remove_save(own / "save")
+    assert (another / "save").exists()
 
 
 def test_a_draining_worker_finishes_what_runs_and_claims_nothing_more(tmp_path: Path) -> None:
