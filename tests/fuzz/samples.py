@@ -260,3 +260,15 @@ ARCHIVES = (
     ),
     packed([Member(name="train.py", kind=Kind.FILE)]),
 )
+
+_WRITTEN = {"bucket": {"name": "bucket"}, "object": {"key": "studies/first/log/00000001.json", "size": 9}}
+_BRIDGED = {"version": "0", "source": "aws.s3", "detail-type": "Object Created", "detail": _WRITTEN}
+EVENTS = tuple(
+    json.dumps(event).encode()
+    for event in (
+        {"study": "s3://bucket/studies/first"},
+        _BRIDGED,
+        {"Records": [{"eventSource": "aws:s3", "s3": _WRITTEN}]},
+        {"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": json.dumps(_BRIDGED)}]},
+    )
+)

@@ -21,6 +21,7 @@ from hpo_pipe.cli.logs import added
 from hpo_pipe.cli.steer import configuration
 from hpo_pipe.coordinator.packs import decode_pack
 from hpo_pipe.decide import decide
+from hpo_pipe.launch.lambda_event import read_event
 from hpo_pipe.study_file import default_timing, read_study_file
 from hpo_pipe.trial_place import UnderWorker
 from hpo_pipe.view import View
@@ -238,6 +239,15 @@ def read_pairs(data: bytes) -> Any:
     return configuration(tuple(data.decode("utf-8", "surrogateescape").split("\n")))
 
 
+def read_json_event(data: bytes) -> Any:
+    """Read what a Lambda function is given; what is no JSON does not come that far."""
+    try:
+        event = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return read_event(event, "s3://bucket/studies/first")
+
+
 def read_tar(data: bytes) -> Any:
     """Read a tar file as the content of an archive of code; gzip's own checksum would keep nearly all harm away."""
     return read_archive(gzip.compress(data, 1))
@@ -371,6 +381,9 @@ TARGETS: dict[str, Target] = {
     ),
     "archive-tar": Target(
         read=read_tar, samples=tuple(gzip.decompress(data) for data in samples.ARCHIVES), names="code/k: "
+    ),
+    "event": Target(
+        read=read_json_event, samples=samples.EVENTS, allowed=(UserError,), names="event", is_json=True
     ),
     "names": Target(
         read=parse_names,
