@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,18 @@ def test_max_cost_needs_a_price(fleet: Fleet) -> None:
     name = fleet.start("worker", "--max-cost", "2")
     assert ended(fleet, name) == 78
     assert "--max-cost 2, and nothing says what this machine costs: --price-per-hour" in fleet.log(name)
+
+
+@pytest.mark.timeout(60)
+def test_a_whole_study_on_this_machine_wants_its_price(fleet: Fleet) -> None:
+    create(fleet, "trials = 1\ncost = 4\n")
+    command = [sys.executable, "-m", "hpo_pipe", "run", str(fleet.folder / "study.toml"), fleet.url]
+    options = ["--logs", str(fleet.folder / "logs")]
+    refused = subprocess.run([*command, *options], capture_output=True, text=True, timeout=50, check=False)
+    assert refused.returncode == 78
+    assert "the study has a budget, and nothing says what this machine costs" in refused.stderr
+    hpo_pipe(*command[3:], *options, "--price-per-hour", "0")
+    assert json.loads(hpo_pipe("status", fleet.url, "--json"))["counts"]["COMPLETE"] == 1
 
 
 def chains(store: Store) -> list[list[Link]]:

@@ -63,7 +63,11 @@ def settled(draw, history):
             continue
         value = draw(st.sampled_from([0.1, 0.2, 0.3, 0.4, None]))
         curves = {"loss": ((history.open[spec].issue.to, value),)} if draw(st.booleans()) else {}
-        found.append(SettledSpec(spec=spec, link=2, outcome=outcome, curves=curves, wall_s=1.0, gpu_s=2.0))
+        money = {"cost": 0.5, "priced": 1} if draw(st.booleans()) else {}
+        fact = SettledSpec(
+            spec=spec, link=2, outcome=outcome, curves=curves, wall_s=1.0, gpu_s=2.0, attempts=2, **money
+        )
+        found.append(fact)
     return found
 
 
@@ -133,7 +137,10 @@ def test_accounts(log):
         assert sum(spec.settled is None for spec in trial.specs) <= 1
     issued = [d for e in log for d in e.decisions if isinstance(d, Issue)]
     assert history.issued_resource == sum(i.to - i.start for i in issued)
-    assert history.gpu_s == 2.0 * sum(len(e.facts.settled) for e in log if e.facts)
+    settled = [fact for e in log if e.facts for fact in e.facts.settled]
+    assert history.gpu_s == 2.0 * len(settled)
+    assert history.cost == 0.5 * sum(fact.priced for fact in settled)
+    assert history.unpriced == 2 * len(settled) - sum(fact.priced for fact in settled)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpo_pipe.simulate.world import SimulatedStudy
+from hpo_pipe.study_file.template import study_template
 from storage_schema.keys import STUDY, log_key
 from storage_schema.store import open_store
 from tests.unit.simulate.worlds import ToyCurves, study
@@ -114,6 +115,19 @@ def test_mistakes_are_named(run, arguments, message):
     found = run("simulate", *arguments)
     assert found.exit_code == 2
     assert message in found.stderr
+
+
+def test_a_budget_ends_a_simulated_study_at_the_price_that_is_given(run, tmp_path):
+    study = tmp_path / "study.toml"
+    study.write_text(study_template("a").replace("trials = 100", "cost = 2.0"))
+    missing = run("simulate", study)
+    assert missing.exit_code == 2
+    assert "the study has a budget (limits.cost): say what a worker costs, --price-per-hour" in missing.stderr
+    found = run("simulate", study, "--price-per-hour", 36, "--seeds", 1, "--output", "json")
+    dear = json.loads(found.stdout)["algorithms"][0]["runs"][0]
+    found = run("simulate", study, "--price-per-hour", 3, "--seeds", 1, "--output", "json")
+    cheap = json.loads(found.stdout)["algorithms"][0]["runs"][0]
+    assert 2.0 / 36 <= dear["gpu_hours"] < 2.0 / 3 <= cheap["gpu_hours"]
 
 
 @pytest.mark.parametrize("name", ["curve_fitting", "curve_regression"])
