@@ -23,10 +23,12 @@ def train(args):
         state = (3.7 * state * (1.0 - state) + args.learning_rate + shift) % 1.0
         if not args.save_first:
             print(f"epoch {epoch}: validation-loss={state!r};", file=sys.stderr, flush=True)
-        with open(resume + ".new", "w") as file:
-            json.dump({"epoch": epoch, "state": state}, file)
-        os.replace(resume + ".new", resume)
+        if epoch % args.save_every == 0:
+            with open(resume + ".new", "w") as file:
+                json.dump({"epoch": epoch, "state": state}, file)
+            os.replace(resume + ".new", resume)
         if args.save_first:
+            time.sleep(args.evaluation_seconds)
             print(f"epoch {epoch}: validation-loss={state!r};", flush=True)
     with open(os.path.join(args.model_dir, "model.json"), "w") as file:
         json.dump({"state": state}, file)
@@ -40,6 +42,8 @@ if __name__ == "__main__":
     parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--optimizer", choices=["sgd", "adam"], default="sgd")
     parser.add_argument("--epoch-seconds", type=float, default=0.0)
+    parser.add_argument("--evaluation-seconds", type=float, default=0.0)
+    parser.add_argument("--save-every", type=int, default=1)
     parser.add_argument("--save-first", type=lambda text: text == "True", default=False)
     parser.add_argument("--checkpoint-path", type=str, default="/opt/ml/checkpoints")
     parser.add_argument("--hosts", type=str, default=json.loads(os.environ["SM_HOSTS"]))

@@ -178,20 +178,26 @@ def saved(checkpoint: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("save_first", [True, False])
-def test_a_checkpoint_belongs_to_the_report_beside_it(attempts: Attempts, save_first: bool) -> None:
-    parameters = {"learning-rate": 0.1, "epochs": 50, "epoch-seconds": 0.8, "save-first": save_first}
+@pytest.mark.parametrize(
+    ("save_first", "save_every", "training_s", "evaluation_s"),
+    [(True, 1, 0.8, 0.0), (False, 1, 0.8, 0.0), (True, 2, 1.2, 0.8)],
+)
+def test_a_checkpoint_belongs_to_the_report_beside_it(
+    attempts: Attempts, save_first: bool, save_every: int, training_s: float, evaluation_s: float
+) -> None:
+    seconds = {"epoch-seconds": training_s, "evaluation-seconds": evaluation_s, "save-every": save_every}
+    parameters = {"learning-rate": 0.1, "epochs": 50, "save-first": save_first, **seconds}
     process, file, _ = attempts.start(parameters=parameters, to=9)
     folder, reports = Path(file.checkpoint_dir), []
     found: dict[str, str] = {}
 
-    def two() -> bool:
+    def saved_often_enough() -> bool:
         reports.extend(process.reports())
         for place in folder.glob("[0-9]*"):
             found[place.name] = json.loads((place / "checkpoints" / "state.json").read_text())["epoch"]
-        return len(found) >= 2
+        return len(found) >= 2 // save_every
 
-    wait_until(two, 20, "two checkpoints")
+    wait_until(saved_often_enough, 20, "its checkpoints")
     assert {name: int(name) for name in found} == found
     process.kill()
     wait_until(process.poll, 10, "its end")
@@ -250,6 +256,7 @@ def test_sigterm_comes_at_once_and_once_and_is_no_end_of_the_training(make: Make
     began = time.monotonic()
     process.ask_to_stop("interrupt")
     process.poll()
+    wait_until(lambda: process.reports(), 10, "the last report")
     process.terminate()
     outcome = attempts.outcome(process, file, folder)
     assert time.monotonic() - began < 5
