@@ -155,6 +155,10 @@ RECORDS = {
     "study_with_a_warm_start.json": (WARM, Study.from_bytes),
     "study_of_trade_offs.json": (TRADE_OFFS, Study.from_bytes),
     "study_of_a_population.json": (POPULATION, Study.from_bytes),
+    "study_for_sagemaker.json": (
+        replace(STUDY, program=replace(STUDY.program, layout="sagemaker")),
+        Study.from_bytes,
+    ),
     "study_with_a_budget.json": (replace(STUDY, limits=Limits(cost=50.0)), Study.from_bytes),
     "log/00000045.json": (
         Entry(
