@@ -15,9 +15,11 @@ from hpo_pipe.prices import Rate, pricing
 from hpo_pipe.pricing import aws, price_list, spot
 from hpo_pipe.pricing.aws import SPOT_NOTE, AwsPrices
 from hpo_pipe.pricing.source import price_of, pricing_from
+from hpo_pipe.pricing.unknown import Unknown
 from hpo_pipe.service_model import check_request
 from storage_schema.errors import UserError
 from storage_schema.machine import Machine
+from tests.servers.loopback import Answer, LoopbackServer, Request
 from tests.unit.pricing.test_price_list import G5, TRAINING, item
 from tests.unit.pricing.test_spot import HOUR, row
 from tests.unit.workers.stage import MovedClock
@@ -204,6 +206,31 @@ def test_retries_are_adaptive_and_few() -> None:
     made = aws.make_client("pricing", aws.LIST_REGION)
     assert made.meta.config.retries == {"mode": "adaptive", "total_max_attempts": aws.ATTEMPTS}
     assert made.meta.endpoint_url == "https://api.pricing.us-east-1.amazonaws.com"
+
+
+class Throttling(LoopbackServer):
+    """EC2 when it has been asked too much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def answer(self, request: Request) -> Answer:
+        self.asked += 1
+        told = b"<Code>RequestLimitExceeded</Code><Message>Request limit exceeded.</Message>"
+        body = b"<Response><Errors><Error>" + told + b"</Error></Errors><RequestID>r</RequestID></Response>"
+        return Answer(503, {}, body)
+
+
+def test_a_server_that_throttles_is_asked_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setattr(aws, "ATTEMPTS", 2)
+    with Throttling() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", server.endpoint)
+        with pytest.raises(Unknown, match="RequestLimitExceeded: Request limit exceeded"):
+            AwsPrices().spot_price(SPOT, None)
+    assert server.asked == 2
 
 
 def test_a_history_of_a_whole_server(monkeypatch: pytest.MonkeyPatch) -> None:
