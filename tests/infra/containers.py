@@ -28,6 +28,8 @@ PARTS = (
     "infra",
 )
 NO_NETWORK = ("--network", "none")
+_BUILDER: dict[str, str] = {}
+"""Empty: the client's own choice."""
 
 
 def docker(
@@ -40,7 +42,7 @@ def docker(
         text=True,
         check=False,
         timeout=timeout_s,
-        env={**os.environ, "DOCKER_BUILDKIT": "0"},
+        env={**os.environ, **_BUILDER},
     )
     assert done.returncode == 0 or not check, (
         f"docker {arguments[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
@@ -54,6 +56,8 @@ def daemon() -> None:
         pytest.skip("docker is not installed")
     if docker("version", check=False).returncode:
         pytest.skip("no docker daemon answers")
+    if docker("buildx", "version", check=False).returncode:
+        _BUILDER["DOCKER_BUILDKIT"] = "0"  # newer clients ask for BuildKit although they came without it
     if (
         docker("image", "inspect", BASE, check=False).returncode
         and docker("pull", BASE, check=False).returncode
