@@ -1,12 +1,18 @@
 """``submit aws-batch``: the exact requests, and what is refused before anybody is asked."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.validate import ParamValidator
 
+from hpo_pipe.launch import aws
 from hpo_pipe.launch.order import Order
+from hpo_pipe.launch.target import ApiCall
 from hpo_pipe.launch.targets.aws_batch import TARGET
+from hpo_pipe.launch.targets.aws_batch.request import requests
 from storage_schema.errors import UserError
+from tests.servers.scripted_aws import model
 from tests.unit.launch.orders import check_golden, in_region, order
 
 ROLE = "arn:aws:iam::111122223333:role/hpo-pipe-worker"
@@ -140,3 +146,57 @@ def test_every_mistake_is_told_at_once() -> None:
     with pytest.raises(UserError) as error:
         made({**WITH_DEFINITION, "attempts": 0, "memory": 1})
     assert len(str(error.value).split("\n")) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attempts": 0},
+        {"attempts": 11},
+        {"attempt_duration_seconds": 59},
+        {"scheduling_priority": 5},
+        {"scheduling_priority": 10_000, "share_identifier": "a"},
+        {"scheduling_priority": -1, "share_identifier": "a"},
+        {"share_identifier": "not alphanumeric"},
+        {"memory": 3},
+        {"vcpus": 0},
+        {"job_queue": "gpus spot"},
+        {"job_queue": "arn:aws:batch:us-east-1:111122223333:job-queue/q"},
+        {"job_definition": "a:b:c"},
+        {"job_definition": "x" * 129},
+    ],
+)
+def test_what_the_sdk_would_send_is_refused(changes: Any) -> None:
+    """botocore's model of Batch has next to no bounds: each of these would go out, and fail at the service."""
+    ordered = made(WITH_DEFINITION)
+    wrong = replace(ordered, settings={**ordered.settings, **changes})
+    sent = requests(wrong)[-1]
+    shape = model("batch").operation_model("SubmitJob").input_shape
+    assert not ParamValidator().validate(sent.parameters, shape).has_errors()
+    with pytest.raises(UserError):
+        made({**WITH_DEFINITION, **changes})
+
+
+@pytest.mark.parametrize(
+    ("place", "member", "value"),
+    [
+        (0, "type", "containers"),
+        (0, "platformCapabilities", ["ec2"]),
+        (0, "containerProperties", {"resourceRequirements": [{"type": "GPUS", "value": "1"}]}),
+        (0, "containerProperties", {"logConfiguration": {"logDriver": "cloudwatch"}}),
+        (1, "retryStrategy", {"evaluateOnExit": [{"onExitCode": "75", "action": "AGAIN"}]}),
+        (1, "containerOverrides", {"resourceRequirements": [{"type": "gpu", "value": "1"}]}),
+        (1, "dependsOn", [{"jobId": "1", "type": "NTON"}]),
+        (1, "tags", {f"t{i}": "x" for i in range(51)}),
+        (1, "tags", {"t" * 129: "x"}),
+        (1, "tags", {"t": "x" * 257}),
+    ],
+)
+def test_what_the_sdk_would_send_is_refused_by_the_model(place: int, member: str, value: Any) -> None:
+    call = TARGET.calls(made(WITH_IMAGE, 2, image=IMAGE))[place]
+    assert isinstance(call, ApiCall)
+    wrong = ApiCall(service="batch", operation=call.operation, parameters={**call.parameters, member: value})
+    shape = model("batch").operation_model(call.operation).input_shape
+    assert not ParamValidator().validate(wrong.parameters, shape).has_errors()
+    with pytest.raises(UserError, match=member):
+        aws.check_calls([wrong], {})
