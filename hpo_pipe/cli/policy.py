@@ -121,6 +121,7 @@ def _named_options(command: _F) -> _F:
     default="",
     help="Launch and end only what is tagged with this study's name.  [default: that of any study of hpo-pipe]",
 )
+@click.option("--vpc", is_flag=True, help="A worker on SageMaker, in a network of one's own (--subnets).")
 @click.option("--prices", is_flag=True, help="Also read the provider's prices.")
 def policy(
     url: str,
@@ -133,6 +134,7 @@ def policy(
     region: str,
     account: str,
     study: str,
+    vpc: bool,
     prices: bool,
     **arns: tuple[str, ...],
 ) -> None:
@@ -141,17 +143,27 @@ def policy(
     Roles: a worker trains; a coordinator decides; a submitter creates the study, steers it, starts workers and looks;
     an observer looks. With --target the document also has what the provider must allow.
     """
-    from hpo_pipe.launch.iam import MAX_MANAGED_POLICY, Named, Role, bucket_policy, joined, role_policy
+    from hpo_pipe.launch.iam import (
+        MAX_MANAGED_POLICY,
+        Named,
+        Role,
+        bucket_policy,
+        joined,
+        role_policy,
+        vpc_policy,
+    )
 
     _check(role, targets, arns, region, account, study)
     if role == BUCKET:
-        if with_ticks or kms_key or list_whole_bucket or prices:
+        if with_ticks or kms_key or list_whole_bucket or prices or vpc:
             raise click.UsageError(
-                "--role bucket takes no --with-ticks, --kms-key, --list-whole-bucket or --prices"
+                "--role bucket takes no --with-ticks, --kms-key, --list-whole-bucket, --prices or --vpc"
             )
         print_json(bucket_policy(url, partition=partition))
         say("add these statements to what the bucket's policy has; take them out again to delete the study")
         return
+    if vpc and not (role == "worker" and "sagemaker" in targets):
+        raise click.UsageError("--vpc is for --role worker --target sagemaker")
     named = Named(partition=partition, region=region, account=account, study=study, **arns)
     document = joined(
         role_policy(
@@ -164,6 +176,7 @@ def policy(
             scales=role == "coordinator" and bool(targets),
         ),
         _of_the_provider(role, targets, named, prices),
+        vpc_policy(named) if vpc else {"Statement": []},
     )
     print_json(document)
     if len(json.dumps(document, separators=(",", ":"))) > MAX_MANAGED_POLICY:

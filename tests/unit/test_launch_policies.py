@@ -77,14 +77,15 @@ def test_what_runs_is_ended_only_where_it_is_ours() -> None:
         "StringLike": {"aws:ResourceTag/hpo-pipe:submission": "hpo-*"},
         "StringEquals": {"aws:ResourceTag/hpo-pipe:study": "first"},
     }
+    training = "arn:aws:sagemaker:eu-west-1:111122223333:training-job/"
     for action, resource in (
+        ("sagemaker:StopTrainingJob", training + "hpo-first-1"),
         ("batch:TerminateJob", job),
         ("batch:CancelJob", job),
         ("ec2:TerminateInstances", instance),
     ):
         found = may(document, action, resource)
         assert found and found["Condition"] == ours
-    training = "arn:aws:sagemaker:eu-west-1:111122223333:training-job/"
     for action in ("Create", "Describe", "Stop"):
         assert may(document, f"sagemaker:{action}TrainingJob", training + "hpo-first-1")
         assert not may(document, f"sagemaker:{action}TrainingJob", training + "somebody-elses")
@@ -156,6 +157,15 @@ def test_secrets_are_exactly_those_that_are_named() -> None:
     assert machine_policy(Named())["Statement"] == []
     logs = machine_policy(ALL, targets=["sagemaker"])
     assert may(logs, "logs:PutLogEvents", GROUP.replace("/hpo-pipe/gpus", "/aws/sagemaker/TrainingJobs"))
+
+
+def test_a_network_of_ones_own_takes_interfaces_of_this_account() -> None:
+    place = ("--region", "eu-west-1", "--account", "111122223333")
+    document = json.loads(run("--role", "worker", "--target", "sagemaker", *place, "--vpc").stdout)
+    interface = "arn:aws:ec2:eu-west-1:111122223333:network-interface/eni-1"
+    assert may(document, "ec2:CreateNetworkInterface", interface)
+    assert not may(document, "ec2:CreateNetworkInterface", interface.replace("1111", "2222"))
+    assert "MakeInterfaces" not in run("--role", "worker", "--target", "sagemaker", *place).stdout
 
 
 def test_a_schedule_is_switched_off_with_its_own_role() -> None:
@@ -243,6 +253,7 @@ def test_the_command_joins_the_stores_rights_and_the_providers() -> None:
         (("--role", "submitter", "--job-queue", QUEUE), "--job-queue is for --target aws-batch"),
         (("--role", "worker", "--schedule-arn", SCHEDULE), "--schedule-arn is for the role coordinator"),
         (("--role", "bucket", "--prices"), "--role bucket takes no"),
+        (("--role", "worker", "--vpc"), "--vpc is for --role worker --target sagemaker"),
         (("--role", "submitter", "--region", "eu-west-1"), "--region is for --target"),
         (("--role", "submitter", "--target", "aws-batch"), "--job-queue is missing"),
         (("--role", "submitter", "--target", "slurm"), "aws-batch"),

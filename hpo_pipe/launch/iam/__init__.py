@@ -9,6 +9,7 @@ from hpo_pipe.launch.iam.machines import (
     machine_policy,
     scheduler_policy,
     trust_policy,
+    vpc_policy,
 )
 from hpo_pipe.launch.iam.named import Named
 from hpo_pipe.launch.iam.storage import (
@@ -46,4 +47,5 @@ __all__ = [
     "scheduler_policy",
     "tls_policy",
     "trust_policy",
+    "vpc_policy",
 ]

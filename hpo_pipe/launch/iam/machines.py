@@ -11,6 +11,19 @@ from storage_schema.errors import UserError
 
 _WRITES = ("logs:CreateLogStream", "logs:PutLogEvents")
 _PULLS = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+_INTERFACES = (
+    "ec2:CreateNetworkInterfacePermission",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DeleteNetworkInterfacePermission",
+)
+_NETWORK_LOOKS = (
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+)
+"""SageMaker Developer Guide, "Give SageMaker training jobs access to resources in your VPC"."""
 _GUARDED = ("ecs-tasks", "sagemaker", "scheduler")
 """Services that say for whose account they take a role."""
 
@@ -35,6 +48,22 @@ def machine_policy(named: Named, *, targets: Iterable[str] = ()) -> dict[str, Js
         actions = ["logs:CreateLogGroup", *_WRITES, "logs:DescribeLogStreams"]
         made.append(statement("WriteTrainingLogs", actions, [group, group + ":*"]))
     return document(made)
+
+
+def vpc_policy(named: Named) -> dict[str, Json]:
+    """Return what a worker's role needs where SageMaker runs it in a network of one's own."""
+    region, account = named.place()
+    there = [
+        f"arn:{named.partition}:ec2:{region}:{account}:{kind}/*" for kind in ("security-group", "subnet")
+    ]
+    interface = f"arn:{named.partition}:ec2:{region}:{account}:network-interface/*"
+    return document(
+        [
+            statement("MakeInterfaces", ["ec2:CreateNetworkInterface"], [interface, *there]),
+            statement("UseInterfaces", _INTERFACES, [interface]),
+            statement("LookAtTheNetwork", _NETWORK_LOOKS, ["*"]),
+        ]
+    )
 
 
 def lambda_policy(named: Named) -> dict[str, Json]:

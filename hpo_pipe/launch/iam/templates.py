@@ -20,6 +20,7 @@ from hpo_pipe.launch.iam.machines import (
     machine_policy,
     scheduler_policy,
     trust_policy,
+    vpc_policy,
 )
 from hpo_pipe.launch.iam.named import Named
 from hpo_pipe.launch.iam.storage import Role, bucket_policy, kms_statement, role_policy, tls_policy
@@ -106,6 +107,7 @@ def templates() -> dict[str, str]:
         "images": machine_policy(Named(repositories=(_REPOSITORY,))),
         "auto-scaling-group": machine_policy(Named(groups=(_GROUP,))),
         "sagemaker-logs": machine_policy(launching, targets=["sagemaker"]),
+        "sagemaker-vpc": vpc_policy(launching),
         "lambda": lambda_policy(Named(log_groups=(_LOGS,), queues=(_EVENTS,))),
         "schedule": scheduler_policy(Named(schedules=(_SCHEDULE,), schedule_roles=(_SCHEDULE_ROLE,))),
         "schedule-calls": invoke_policy(Named(functions=(_FUNCTION,))),

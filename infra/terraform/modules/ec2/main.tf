@@ -11,6 +11,7 @@ resource "aws_launch_template" "worker" {
   image_id               = var.image_id
   instance_type          = var.instance_types[0]
   user_data              = base64encode(var.user_data)
+  vpc_security_group_ids = var.security_group_ids
   tags                   = var.tags
 
   # A worker that is done, idle or interrupted shuts its machine down, and nothing is left that costs.
@@ -36,11 +37,6 @@ resource "aws_launch_template" "worker" {
       encrypted             = true
       delete_on_termination = true
     }
-  }
-
-  network_interfaces {
-    security_groups       = var.security_group_ids
-    delete_on_termination = true
   }
 
   dynamic "tag_specifications" {

@@ -61,6 +61,7 @@ locals {
     length(var.parameter_arns) == 0 ? {} : { parameters = templatefile("${local.iam}/parameters.json.tmpl", { parameter_arns = var.parameter_arns }) },
     length(var.repository_arns) == 0 ? {} : { images = templatefile("${local.iam}/images.json.tmpl", { repository_arns = var.repository_arns }) },
     contains(var.worker_services, "sagemaker") ? { sagemaker-logs = templatefile("${local.iam}/sagemaker-logs.json.tmpl", local.where) } : {},
+    var.sagemaker_vpc ? { sagemaker-vpc = templatefile("${local.iam}/sagemaker-vpc.json.tmpl", local.where) } : {},
   )
   coordinator_policies = merge(
     { store = local.stores[local.coordinator_template] },

@@ -97,6 +97,12 @@ variable "sagemaker" {
   default     = false
 }
 
+variable "sagemaker_vpc" {
+  description = "SageMaker runs workers in a network of one's own (--subnets), which takes further rights of the worker's role."
+  type        = bool
+  default     = false
+}
+
 variable "ec2" {
   description = "The launch template that submitters start EC2 workers from."
   type        = object({ launch_template_arn = string })

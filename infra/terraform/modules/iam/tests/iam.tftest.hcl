@@ -106,7 +106,7 @@ run "submitters_pass_the_workers_role_and_end_what_is_theirs" {
     condition = alltrue(flatten([
       for document in values(aws_iam_role_policy.submitter) : [
         for statement in jsondecode(document.policy).Statement : statement.Condition.StringEquals["aws:ResourceTag/hpo-pipe:study"] == "first"
-        if contains(statement.Action, "batch:TerminateJob") || contains(statement.Action, "ec2:TerminateInstances")
+        if contains(statement.Action, "batch:TerminateJob") || contains(statement.Action, "ec2:TerminateInstances") || contains(statement.Action, "sagemaker:StopTrainingJob")
       ]
     ]))
     error_message = "Jobs of others must not be ended."
