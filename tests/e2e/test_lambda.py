@@ -49,10 +49,10 @@ class Context:
         return int(1000 * (self._until - time.monotonic()))
 
 
-def create(url: str, folder: Path, trials: int = 3) -> str:
+def create(url: str, folder: Path, trials: int = 3, scheduler: str = "asha") -> str:
     """Make a study at `url`."""
     file = folder / "study.toml"
-    file.write_text(STUDY.format(python=sys.executable, script=SCRIPT, scheduler="asha", trials=trials))
+    file.write_text(STUDY.format(python=sys.executable, script=SCRIPT, scheduler=scheduler, trials=trials))
     hpo_pipe("create", str(file), url)
     return url
 
@@ -74,7 +74,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def s3_study(moto_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A study in S3, which the function is for; this process's environment leads to moto."""
     lead_to(moto_server.endpoint, monkeypatch)
-    url = create(moto_server.new_url(), tmp_path, trials=2)
+    url = create(moto_server.new_url(), tmp_path, 2, "none")
     monkeypatch.setenv("HPO_PIPE_STUDY", url)
     return url
 
