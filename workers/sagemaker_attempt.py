@@ -19,7 +19,7 @@ from workers.ending import Ended
 from workers.feedback import Feedback
 from workers.reports import Complaints, Report
 from workers.sagemaker_checkpoints import SavedFolder
-from workers.sagemaker_layout import FAILURE, OPT_ML
+from workers.sagemaker_layout import FAILURE, OPT_ML, in_place
 
 MAX_FAILURE = 1024
 """Characters of ``/opt/ml/output/failure`` that SageMaker reads."""
@@ -98,6 +98,8 @@ class SageMakerAttempt(AttemptProcess):
         return [*self._unsaved.lines(), *super().bad_lines()]
 
     def _failure(self) -> str:
+        if not in_place(self._root / FAILURE):
+            return ""
         with contextlib.suppress(OSError), opened_file(self._root, FAILURE) as file:
             data = self._feedback.redactor.data(file.read(4 * MAX_FAILURE + LONGEST))
             text = data.decode("utf-8", "replace").strip()[:MAX_FAILURE]

@@ -20,7 +20,7 @@ from storage_schema.errors import UserError
 from storage_schema.keys import checked_file_name
 from workers.checkpoint_files import MAX_FILES, file_names, opened_file
 from workers.remove_tree import remove_tree
-from workers.sagemaker_layout import CHECKPOINTS, MODEL, OUTPUT_DATA
+from workers.sagemaker_layout import CHECKPOINTS, MODEL, OUTPUT_DATA, in_place
 
 QUIET_S = 0.5
 """So long nothing may have changed before it is copied."""
@@ -184,7 +184,7 @@ class SavedFolder:
         found: dict[str, tuple[str, ...]] = {}
         for inner in (MODEL, OUTPUT_DATA):
             try:
-                names = file_names(self._root / inner)
+                names = _own_files(self._root / inner)
             except (OSError, UserError) as error:
                 self._complain(f"/opt/ml/{inner} is not kept: {error}")
             else:
@@ -193,7 +193,7 @@ class SavedFolder:
 
     def _marked(self, folder: Path) -> _Listing:
         links: list[str] = []
-        names = file_names(folder, links)
+        names = _own_files(folder, links)
         sources = {name: name for name in names}
         for link in links[:MAX_LINKS]:
             found = _linked(folder, link, names)
@@ -216,6 +216,12 @@ class SavedFolder:
         except (OSError, UserError) as error:
             self._complain(f"/opt/ml/{CHECKPOINTS} is not saved: {error}")
             return None
+
+
+def _own_files(folder: Path, links: list[str] | None = None) -> tuple[str, ...]:
+    if not in_place(folder):
+        raise UserError("a link stands in its place")
+    return file_names(folder, links)
 
 
 def _changed(listing: _Listing) -> float:

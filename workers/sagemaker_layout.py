@@ -70,7 +70,7 @@ def make_tree(
         UserError: a channel whose folder is not there, or with a bad name.
         OSError: disk full, or no permission.
     """
-    root = folder.absolute() / "opt" / "ml"
+    root = folder.resolve() / "opt" / "ml"
     for inner in (MODEL, OUTPUT_DATA, "output/intermediate", "input/config", "input/data"):
         (root / inner).mkdir(parents=True, exist_ok=True)
     (root / "code").symlink_to(workdir)
@@ -183,6 +183,11 @@ def _facts(
         "resource_config": resources,
         "user_entry_point": script,
     }
+
+
+def in_place(path: Path) -> bool:
+    """Tell whether a path within a tree is where it was: a trial could put a link in the place of any part of it."""
+    return path.resolve() == path
 
 
 def job_name(study: str, trial: int) -> str:

@@ -298,6 +298,32 @@ print("validation-loss=0.7;", flush=True)
     assert f"hpo-pipe: {complaint.format('out')}" in outcome.output
 
 
+def test_a_link_in_the_place_of_a_folder_leads_nowhere(make: Make, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "data").mkdir(parents=True)
+    for name in ("data/key", "failure"):
+        (theirs / name).write_text("not for the study")
+    text = """
+import os, shutil, sys
+for name in ("output", "checkpoints", "model"):
+    path = os.environ["SAGEMAKER_BASE_DIR"] + "/" + name
+    shutil.rmtree(path)
+    os.symlink(sys.argv[1], path)
+print("validation-loss=0.7;", flush=True)
+"""
+    attempts = make({}, command=(*python(text), str(theirs)), layout="sagemaker", metric_patterns=LOSS)
+    process, file, folder = attempts.start(to=None, resource_name=None)
+    outcome = attempts.outcome(process, file, folder)
+    assert outcome.ended.status == 0, outcome.output
+    assert outcome.checkpoints == []
+    assert "not for the study" not in process.tail()
+    assert [line.partition(":")[0] for line in outcome.bad_lines] == [
+        "/opt/ml/checkpoints is not saved",
+        "/opt/ml/model is not kept",
+        "/opt/ml/output/data is not kept",
+    ]
+
+
 HARD_CODED = """
 import json
 with open("{path}/input/config/hyperparameters.json") as file:
