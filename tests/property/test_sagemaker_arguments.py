@@ -45,6 +45,20 @@ def test_what_a_launcher_writes_is_what_the_worker_is_told(options, command):
             assert told[name] == (type(told[name])(value) if not isinstance(value, bool) else value)
 
 
+@given(
+    st.dictionaries(
+        st.sampled_from(["study", "command", *OPTIONS]) | st.text(max_size=9), st.text(max_size=60)
+    )
+)
+def test_whatever_a_job_carries_is_read_or_refused(given):
+    try:
+        arguments = worker_arguments(given)
+    except UserError:
+        return
+    assert all("\0" not in argument for argument in arguments)
+    assert arguments[arguments.index("--") + 1] != ""
+
+
 def test_every_option_of_a_worker_has_a_hyperparameter():
     theirs = {
         option
