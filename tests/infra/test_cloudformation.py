@@ -179,7 +179,7 @@ def test_a_job_is_tried_again_when_it_was_interrupted_and_only_then() -> None:
     assert {"Action": "RETRY", "OnExitCode": "75"} in rules
     assert [rule for rule in rules if "78" in str(rule)] == []
     made = job["ContainerProperties"]
-    assert made["Command"] == ["worker", URL, "--idle-timeout", "600", "--coordinator"]
+    assert made["Command"] == ["worker", URL, "--idle-timeout", "600", "--grace", "120", "--coordinator"]
     assert made["JobRoleArn"] == "<WorkerRole.Arn>" and made["LinuxParameters"]["InitProcessEnabled"] is True
     kinds = {each["Type"] for each in made["ResourceRequirements"]}
     assert kinds == {"VCPU", "MEMORY", "GPU"}
