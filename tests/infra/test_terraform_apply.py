@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.servers.s3 import S3Server, _moto, _running, s3_environment
 REGION = "us-east-1"
 SERVICE_ROLE = "arn:aws:iam::123456789012:role/of-batch"
 """AWS makes its own; moto asks for one."""
-OVERRIDE = f"""
+PROVIDER = f"""
 provider "aws" {{
   region                      = "{REGION}"
   s3_use_path_style           = true
@@ -29,10 +30,50 @@ provider "aws" {{
     tags = {{}} # moto tells of a launch template's own tags as of tags for what is made from it
   }}
 }}
-
+"""
+BATCH = f"""
 module "batch" {{
   service_role_arn = "{SERVICE_ROLE}"
+  stop_seconds     = %s
 }}
+"""
+EC2 = """
+module "iam" {
+  worker_services = ["sagemaker", "ec2"]
+  ec2             = { launch_template_arn = module.ec2.launch_template_arn }
+}
+"""
+GROUP = """
+data "aws_vpc" "default" {
+  default = true
+}
+
+data "aws_subnets" "all" {
+  filter {
+    name   = "vpc-id"
+    values = [data.aws_vpc.default.id]
+  }
+}
+
+data "aws_ami" "any" {
+  most_recent = true
+  owners      = ["amazon"]
+}
+
+resource "aws_security_group" "workers" {
+  vpc_id = data.aws_vpc.default.id
+}
+
+module "ec2" {
+  source = "../../modules/ec2"
+
+  image_id             = data.aws_ami.any.id
+  instance_profile_arn = module.iam.worker_instance_profile_arn
+  user_data            = "#!/bin/sh\\n%s; shutdown -h now\\n"
+  subnet_ids           = data.aws_subnets.all.ids
+  security_group_ids   = [aws_security_group.workers.id]
+  group                = { max_size = 4, worker_role_name = module.iam.worker_role_name }
+}
 """
 FORGOTTEN = {
     "module.batch.aws_batch_job_queue.this": "job_state_time_limit_action",
@@ -97,7 +138,7 @@ def test_the_example_is_applied_changed_found_unchanged_and_destroyed(aws: S3Ser
         tmp_path,
         "examples/batch-spot",
         s3_environment(aws.endpoint),
-        files={"override.tf": OVERRIDE, "given.auto.tfvars.json": json.dumps(given)},
+        files={"override.tf": PROVIDER + BATCH % 120, "given.auto.tfvars.json": json.dumps(given)},
     )
     terraform.run("apply", "-auto-approve", "-input=false")
     repository = json.loads(terraform.run("output", "-json"))["coordinator_repository_url"]["value"]
@@ -105,6 +146,7 @@ def test_the_example_is_applied_changed_found_unchanged_and_destroyed(aws: S3Ser
     ecr.put_image(repositoryName="hpo-pipe-coordinator", imageManifest=MANIFEST, imageTag="1")
     image = f"-var=coordinator_image={repository}:1"
 
+    (terraform.folder / "override.tf").write_text(PROVIDER + BATCH % 60, "utf-8")
     terraform.run("apply", "-auto-approve", "-input=false", image)
     check_that_nothing_would_change(terraform, image)
     told = {name: value["value"] for name, value in json.loads(terraform.run("output", "-json")).items()}
@@ -118,6 +160,44 @@ def test_the_example_is_applied_changed_found_unchanged_and_destroyed(aws: S3Ser
     assert client(aws, "s3").list_buckets()["Buckets"] == []
     assert client(aws, "batch").describe_job_queues()["jobQueues"] == []
     assert [role["Arn"] for role in iam.list_roles()["Roles"]] == [SERVICE_ROLE]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_training_jobs_and_a_group_of_machines_are_applied_changed_found_unchanged_and_destroyed(
+    aws: S3Server, tmp_path: Path
+) -> None:
+    needs_terraform()
+    terraform = Terraform(
+        tmp_path,
+        "examples/sagemaker",
+        s3_environment(aws.endpoint),
+        files={
+            "override.tf": PROVIDER + EC2,
+            "group.tf": GROUP % "true",
+            "given.auto.tfvars.json": json.dumps(
+                {"bucket": BUCKET + "-2", "region": REGION, "name": "hpo-two"}
+            ),
+        },
+    )
+    terraform.run("apply", "-auto-approve", "-input=false")
+    (terraform.folder / "group.tf").write_text(GROUP % "sleep 1", "utf-8")
+    terraform.run("apply", "-auto-approve", "-input=false")
+    terraform.run("plan", "-detailed-exitcode", "-input=false")  # 2: it would change something
+    (group,) = client(aws, "autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    assert (group["MinSize"], group["DesiredCapacity"], group["MaxSize"]) == (0, 0, 4)
+    (version,) = client(aws, "ec2").describe_launch_template_versions(
+        LaunchTemplateId=group["MixedInstancesPolicy"]["LaunchTemplate"]["LaunchTemplateSpecification"][
+            "LaunchTemplateId"
+        ],
+        Versions=["$Latest"],
+    )["LaunchTemplateVersions"]
+    machine = version["LaunchTemplateData"]
+    assert base64.b64decode(machine["UserData"]) == b"#!/bin/sh\nsleep 1; shutdown -h now\n"
+    assert machine["MetadataOptions"]["HttpTokens"] == "required"
+    assert machine["InstanceInitiatedShutdownBehavior"] == "terminate"
+    terraform.run("destroy", "-auto-approve", "-input=false")
+    assert client(aws, "autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"] == []
 
 
 def check_that_nothing_would_change(terraform: Terraform, image: str) -> None:
@@ -153,6 +233,12 @@ def check_the_queue(aws: S3Server, told: dict[str, Any]) -> None:
     }
     assert [found[arn]["computeResources"]["type"] for arn in order] == ["SPOT", "EC2"]
     assert all(e["computeResources"]["minvCpus"] == 0 for e in found.values())
+    assert len(found) == 2  # of the template as it is now; those before it are gone
+    named = {e["computeResources"]["launchTemplate"]["launchTemplateId"] for e in found.values()}
+    (version,) = client(aws, "ec2").describe_launch_template_versions(
+        LaunchTemplateId=named.pop(), Versions=["$Latest"]
+    )["LaunchTemplateVersions"]
+    assert b"STOP_TIMEOUT=60s" in base64.b64decode(version["LaunchTemplateData"]["UserData"])
     (definition,) = batch.describe_job_definitions()["jobDefinitions"]
     assert definition["containerProperties"]["jobRoleArn"] == told["worker_role_arn"]
     iam = client(aws, "iam")
