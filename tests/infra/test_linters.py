@@ -86,7 +86,7 @@ POLICIES: dict[str, tuple[str, ...]] = {
     ),
     "worker of another store": ("worker", "--list-whole-bucket"),
     "worker on SageMaker": (
-        *("worker", "--target", "sagemaker", "--region", "eu-west-1", "--account", "111122223333"),
+        *("worker", "--target", "sagemaker", "--vpc", "--region", "eu-west-1", "--account", "111122223333"),
         *("--secret-arn", f"arn:aws:secretsmanager:{HERE}:secret:wandb-AbCdEf"),
         *("--secret-arn", f"arn:aws:ssm:{HERE}:parameter/wandb"),
         *("--repository-arn", f"arn:aws:ecr:{HERE}:repository/hpo-pipe"),
@@ -198,4 +198,5 @@ def test_every_role_and_option_of_the_command_is_linted() -> None:
     roles = next(p for p in policy.params if p.name == "role").type.choices  # type: ignore[attr-defined]
     assert set(roles) <= told
     unseen = {p.opts[0] for p in policy.params if p.opts[0].startswith("--")} - told
-    assert unseen == {"--role", "--partition"}  # the other partitions: tests/unit/test_policies.py
+    others = {"--role", "--partition"}  # the other partitions: tests/unit/test_policies.py
+    assert unseen == others, "a new option: add it to a policy in POLICIES, so that what it prints is linted"
