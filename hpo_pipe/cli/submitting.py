@@ -12,6 +12,7 @@ from hpo_pipe.cli.submit_options import JSON, plan_of, with_prices
 from hpo_pipe.launch.order import Offer, Order, Plan
 from hpo_pipe.launch.target import ApiCall, Call, CommandCall, Target
 from storage_schema.codec import Json
+from storage_schema.errors import UserError
 
 if TYPE_CHECKING:
     from hpo_pipe.launch.desk import Desk, Placed
@@ -33,6 +34,7 @@ def submit_to(target: Target, url: str, given: Mapping[str, Any], arguments: tup
         plan = replace(plan, code=archive.sha256)
     settings = target.settings(own, plan)
     plan = with_prices(plan, target, settings, given)
+    _check_budget(store, target, plan, settings, given)
     first = _order(target, plan, settings, given["workers"])
     calls = target.calls(first)  # before anything is written: a request that cannot be taken is refused here
     if given["dry_run"]:
@@ -41,7 +43,7 @@ def submit_to(target: Target, url: str, given: Mapping[str, Any], arguments: tup
     if archive is not None:
         _upload(store, archive)
     if given["max_cost"] is not None:
-        _limit_cost(store, given["max_cost"], plan)
+        _limit_cost(store, given["max_cost"])
     desk = open_desk(store)
     desk.submissions.refresh()
     placed = desk.place(target, plan, settings, given["workers"], insist=True)
@@ -99,11 +101,27 @@ def _upload(store: Store, archive: Any) -> None:
     say(f"code {archive.sha256[:12]}: {size}, {'uploaded' if sent else 'there already'}")
 
 
-def _limit_cost(store: Store, dollars: float, plan: Plan) -> None:
+def _check_budget(store: Store, target: Target, plan: Plan, settings: Mapping[str, Json], given: Any) -> None:
+    """Refuse workers without a price for a study with a budget: they would end at once (PROTOCOL.md, 5.3, step 8)."""
     from hpo_pipe.study import OpenStudy
 
-    if not plan.prices:
-        say("note: no price is known, so --max-cost cannot be held: give --price-per-hour or --prices")
+    budget = given["max_cost"]
+    if budget is None:
+        budget = OpenStudy(store).look().history.limits.cost
+    if budget is None or "--price-per-hour" in {text.partition("=")[0] for text in plan.arguments}:
+        return
+    known = {(price.instance_type, price.lifecycle) for price in plan.prices}
+    for offer in target.offers(settings, plan):
+        if (offer.instance_type, offer.lifecycle) not in known:
+            raise UserError(
+                f"the study has a budget of ${budget:g}, and what {str(offer) or 'a machine'} costs is not known, so "
+                "its workers could take nothing: give --price-per-hour, or --prices with a file or aws"
+            )
+
+
+def _limit_cost(store: Store, dollars: float) -> None:
+    from hpo_pipe.study import OpenStudy
+
     OpenStudy(store).set_limits(
         lambda now: now if now.cost is not None and now.cost <= dollars else replace(now, cost=dollars),
         reason="submit --max-cost",

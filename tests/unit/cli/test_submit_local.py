@@ -76,6 +76,20 @@ def test_a_wrong_target_is_answered_with_the_nearest(run: Run) -> None:
     assert done.exit_code == 2 and "did you mean 'local'?" in done.output
 
 
+def test_a_budget_needs_a_price(
+    told: Teller, run: Run, started: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    command = ("submit", "local", told.store.url, "--logs", tmp_path / "logs")
+    done = run(*command, "--max-cost", "5")
+    assert done.exit_code == 2 and "--price-per-hour" in done.output and started == []
+    assert run(*command, "--max-cost", "5", "--price-per-hour", "0.5").exit_code == 0
+    assert json.loads(run("limits", told.store.url, "--json").stdout)["limits"]["cost"] == 5
+    assert run(*command, "--max-cost", "9", "--price-per-hour", "0.5").exit_code == 0
+    assert json.loads(run("limits", told.store.url, "--json").stdout)["limits"]["cost"] == 5
+    assert run(*command).exit_code == 2, "the study has a budget now"
+    assert len(started) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
