@@ -47,7 +47,8 @@ class ScriptedAws:
         """Answer `operation` so, one after the other; the last one stays."""
         for answer in answers:
             if isinstance(answer, dict):
-                shape = model(self.service).operation_model(operation).output_shape
+                known = operation in model(self.service).operation_names
+                shape = model(self.service if known else "logs").operation_model(operation).output_shape
                 if shape is None:
                     assert not answer
                 else:
@@ -81,7 +82,7 @@ def _operation(service: str, path: str, target: str | None) -> str:
 
 @contextmanager
 def scripted(service: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedAws]:
-    """Lead this process to a server of `service` with an empty script."""
+    """Lead this process to a server of `service`, and of CloudWatch Logs, with an empty script."""
     aws = ScriptedAws(service)
 
     class Handler(BaseHTTPRequestHandler):

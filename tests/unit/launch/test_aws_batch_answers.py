@@ -59,6 +59,7 @@ def test_what_is_there_already_is_not_submitted_again(batch: ScriptedAws) -> Non
             "jobSummaryList": [
                 summary(ordered.name, jobId="younger", createdAt=2, status="RUNNING"),
                 summary(ordered.name, jobId="first", createdAt=1, status="FAILED"),
+                summary(ordered.name, jobId="child:0", createdAt=0),
             ]
         },
     )
@@ -227,6 +228,38 @@ def test_a_refused_look_says_nothing_of_the_jobs(batch: ScriptedAws) -> None:
     batch.answers("DescribeJobs", Refused("AccessDeniedException", 403))
     with pytest.raises(TargetUnavailable, match="DescribeJobs: AccessDeniedException: because"):
         TARGET.look(order(TARGET, GIVEN), ["id"])
+
+
+def test_logs_are_those_of_each_childs_newest_attempt(batch: ScriptedAws) -> None:
+    def child(index: int, **container: Any) -> dict[str, Any]:
+        (job,) = detail(jobId=f"id:{index}", status="RUNNING", container=container)["jobs"]
+        return dict(job)
+
+    own_group = {"logDriver": "awslogs", "options": {"awslogs-group": "/own"}}
+    described = [
+        child(0, logStreamName="w/0"),
+        child(1, logStreamName="w/1", logConfiguration=own_group),
+        child(2),
+    ]
+    batch.answers("DescribeJobs", array(3, {"RUNNING": 3}), {"jobs": described})
+    running = [summary("n", jobId=f"id:{index}", status="RUNNING") for index in range(3)]
+    batch.answers("ListJobs", {"jobSummaryList": running}, NONE)
+    lines = [{"timestamp": index, "message": f"line {index}\n"} for index in range(3)]
+    batch.answers(
+        "GetLogEvents",
+        {"events": [], "nextBackwardToken": "b/1"},
+        {"events": lines, "nextBackwardToken": "b/2"},
+        Refused("ResourceNotFoundException"),
+    )
+    found = list(TARGET.logs(order(TARGET, GIVEN, 3), ["id"], None, 2))
+    assert found == ["==> id:0 <==", "line 1", "line 2", "==> id:1 <=="]
+    asked = [(told["logGroupName"], told["logStreamName"]) for told in batch.requests("GetLogEvents")]
+    assert asked == [("/aws/batch/job", "w/0"), ("/aws/batch/job", "w/0"), ("/own", "w/1")]
+    assert batch.requests("GetLogEvents")[1]["nextToken"] == "b/1"
+    batch.answers("DescribeJobs", array(3, {"RUNNING": 3}), {"jobs": described[:1]})
+    batch.answers("GetLogEvents", Refused("AccessDeniedException"))
+    with pytest.raises(TargetUnavailable, match="GetLogEvents: AccessDenied"):
+        list(TARGET.logs(order(TARGET, GIVEN, 3), ["id"], "id:0", 2))
 
 
 def test_logs_of_a_job_of_another_submission(batch: ScriptedAws) -> None:
