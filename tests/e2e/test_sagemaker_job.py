@@ -25,7 +25,7 @@ from tests.e2e.slow_training import state_after
 from tests.waiting import wait_until
 
 SCRIPT = Path(__file__).with_name("sagemaker_training.py")
-EPOCHS = 4
+EPOCHS = 3
 
 STUDY = """
 name = "unchanged"
@@ -213,7 +213,7 @@ def test_a_stopped_job_gives_its_trial_to_another_worker_which_resumes_it(job: J
 def test_a_job_whose_own_time_is_over_is_complete(job: Job) -> None:
     url = (job.folder / "study").as_uri()
     job.create(url, trials=1, epoch_s=10.0)
-    job.lay_out(hyperparameters(url, {"max_runtime": "4"}))
+    job.lay_out(hyperparameters(url, {"max_runtime": "3"}))
     assert job.start().wait(30) == 0, job.log()
     assert [link.kind for link in links(open_store(url))] == [LinkKind.CLAIM, LinkKind.RELEASE]
     assert job.failure() is None
