@@ -79,6 +79,19 @@ def test_an_answer_that_was_lost_is_asked_for_again_and_the_name_is_taken(sagema
     assert len(sagemaker.requests("CreateTrainingJob")) == 2
 
 
+def test_a_request_that_the_service_failed_over_may_have_come_through(sagemaker: ScriptedAws) -> None:
+    ordered = made(2)
+    failure = Refused("InternalFailure", 500)
+    sagemaker.answers("CreateTrainingJob", failure, failure, CREATED)
+    sagemaker.answers("DescribeTrainingJob", described(ordered.job_name(0), "InProgress", "Starting"))
+    assert TARGET.launch(ordered).workers == 2
+    absent = Refused("ValidationException", 400, "Requested resource not found.")
+    sagemaker.answers("CreateTrainingJob", failure)
+    sagemaker.answers("DescribeTrainingJob", absent)
+    found = TARGET.launch(ordered)
+    assert (found.workers, found.refusal) == (0, Refusal.THROTTLED)
+
+
 def test_a_quota_leaves_those_that_were_started(sagemaker: ScriptedAws) -> None:
     sagemaker.answers("CreateTrainingJob", CREATED, CREATED, QUOTA)
     ordered = made(5)
@@ -112,6 +125,7 @@ def test_a_quota_that_an_earlier_launch_used_up_does_not_hide_its_jobs(sagemaker
 )
 def test_refusals_are_answers(sagemaker: ScriptedAws, answer: Refused, meaning: Refusal) -> None:
     sagemaker.answers("CreateTrainingJob", answer)
+    sagemaker.answers("DescribeTrainingJob", Refused("ValidationException", 400, "not found"))
     found = TARGET.launch(made())
     assert (found.jobs, found.workers, found.refusal) == ((), 0, meaning)
     retried = 2 if meaning is Refusal.THROTTLED else 1

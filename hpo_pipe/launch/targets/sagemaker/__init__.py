@@ -78,15 +78,16 @@ class SageMaker:
         until = self._clock.monotonic() + LAUNCH_S
         made: list[str] = []
         for call in calls:
+            name = call.parameters["TrainingJobName"]
             if self._clock.monotonic() > until:
                 message = f"SageMaker took {len(made)} jobs in {LAUNCH_S:g} s; the rest later"
                 return _partly(asked, order, made, Refusal.THROTTLED, message)
             try:
                 ask(asked, call.operation, call.parameters)
             except ClientError as error:
-                if not _is_there(error):
+                if not _is_there(error) and not _came_through(asked, name, error):
                     return _partly(asked, order, made, *refusal_of(error))
-            made.append(call.parameters["TrainingJobName"])
+            made.append(name)
         return Launched(jobs=tuple(made), workers=len(made))
 
     def look(self, order: Order, jobs: Sequence[str]) -> Look:
@@ -110,6 +111,12 @@ def _is_there(error: Exception) -> bool:
     return code_of(error) == "ResourceInUse" or (
         code_of(error) == "ValidationException" and "already exists" in str(error)
     )
+
+
+def _came_through(asked: Any, name: str, error: Exception) -> bool:
+    """Whether a job is there although the service failed over the request for it."""
+    status = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 and training_jobs.described(asked, name) is not None
 
 
 def _partly(asked: Any, order: Order, made: list[str], refusal: Refusal, message: str) -> Launched:

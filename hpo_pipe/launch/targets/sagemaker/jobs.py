@@ -15,7 +15,9 @@ from storage_schema.errors import UserError
 MAX_JOBS = 1000
 """Told one by one."""
 MAX_DESCRIBED = 50
-"""Requests of one look for single jobs that a listing does not show yet, and so many for why others failed."""
+"""Requests of one look for single jobs that a listing does not show yet."""
+MAX_REASONS = 10
+"""And for why others failed."""
 MAX_LOGS = 50
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _PAGE = 100
@@ -42,8 +44,8 @@ def look(order: Order, jobs: Sequence[str]) -> Look:
     """List the jobs, and ask for those that are not listed yet, and why some failed."""
     asked = client("sagemaker", order.settings)
     found = _found(asked, order, jobs)
-    for name in [name for name, job in found.items() if job.state is JobState.FAILED][:MAX_DESCRIBED]:
-        told = _described(asked, name)
+    for name in [name for name, job in found.items() if job.state is JobState.FAILED][:MAX_REASONS]:
+        told = described(asked, name)
         if told is not None:
             found[name] = _job(told)
     each = sorted(found.values(), key=lambda job: (_ORDER.index(job.state), job.id))
@@ -86,7 +88,7 @@ def _found(asked: Any, order: Order, jobs: Sequence[str]) -> dict[str, Job]:
     found = {name: _job(told) for name, told in listed(asked, order).items()}
     unlisted = [name for name in jobs if name not in found]
     for name in unlisted[:MAX_DESCRIBED]:
-        told = _described(asked, name)
+        told = described(asked, name)
         if told is not None:
             found[name] = _job(told)
     for name in unlisted[MAX_DESCRIBED:]:
@@ -94,7 +96,8 @@ def _found(asked: Any, order: Order, jobs: Sequence[str]) -> dict[str, Job]:
     return found
 
 
-def _described(asked: Any, name: str) -> Any:
+def described(asked: Any, name: str) -> Any:
+    """Return what SageMaker says of one job, or None where there is none; raises TargetUnavailable."""
     from botocore.exceptions import ClientError
 
     try:
