@@ -126,7 +126,7 @@ def look_at(found: Collection[Element]) -> Look:
 
 
 def without_steps(found: Iterable[Element], name: str) -> list[str]:
-    """Return which of the running ones have not started their worker: nobody is there to be signalled."""
+    """Return which of the running ones have no step that listens: a signal to steps would reach nobody."""
     argv = ["squeue", "--noheader", "--steps", f"--name={name}", "--format=%i"]
     steps = {line.strip() for line in answer_of(argv, source=SOURCE).splitlines()}
     begun = {step.partition(".")[0] for step in steps if step.rpartition(".")[2].isdigit()}

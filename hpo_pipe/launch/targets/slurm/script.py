@@ -15,19 +15,37 @@ LEAST_RUN_S = 20
 _SCRIPT = r"""#!/bin/bash
 {header}
 # One worker of an hpo-pipe study, which trains trial after trial.
-trap : TERM USR1 # Slurm's signals are for the worker: this shell waits for it
+trap : TERM USR1 # this shell waits for the worker, whatever comes
 {setup}{variables}
+id=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID}}
+id=${{id:-$SLURM_JOB_ID}} # of an array's last task the number alone would be the whole array
 SECONDS=0
-# A job step of its own, because only steps are told at once when the job is preempted.
-srun --ntasks=1 --export=ALL{srun} \
-    {worker}
+{worker} &
+worker=$!
+
+# At once Slurm tells only job steps that the job is preempted, and it tells every process of a step: trainings would be
+# ended, too, before they have saved. So the step only listens, and tells the worker, which lets its trainings save.
+# Where the job itself is ended Slurm tells this shell and the worker, too: once is enough.
+# shellcheck disable=SC2016 # for the other shell
+srun --overlap --ntasks=1 --cpus-per-task=1 --gres=none --export=ALL bash -c '
+    trap "kill -USR1 $1" USR1
+    trap "[ \"\$(squeue --noheader --format=%T --jobs=$2)\" != RUNNING ] || kill -TERM $1" TERM
+    while kill -0 "$1" 2>/dev/null; do
+        sleep 1 &
+        wait "$!"
+    done
+' _ "$worker" "$id" </dev/null &
+
+wait "$worker"
 status=$?
+while [ "$status" -gt 128 ] && kill -0 "$worker" 2>/dev/null; do
+    wait "$worker" # a signal had cut it short
+    status=$?
+done
 
 # 75: it was interrupted and has given everything back. Slurm itself puts back only a job that runs until it is killed,
 # so this one says for itself that it goes on: where it was preempted or its time is up, and nobody cancelled it.
 [ "$status" = 75 ] || exit "$status"
-id=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID}}
-id=${{id:-$SLURM_JOB_ID}} # the number alone would stand for the whole array
 job=$(SLURM_TIME_FORMAT=standard scontrol --oneliner show job "$id") || exit "$status"
 field() {{
     local rest=${{job#* "$1"=}}
@@ -90,7 +108,6 @@ def script(order: Order) -> str:
         header="\n".join(f"#SBATCH {_quoted(argument)}" for argument in header),
         setup="".join(f"{line}\n" for line in settings["setup"]),
         variables="\n".join(_variables(order)),
-        srun=f" --cpus-per-task={settings['cpus_per_task']}" if settings["cpus_per_task"] else "",
         worker=shlex.join(_worker(order)),
         near=settings["signal_seconds"] + EARLY_S,
         least=LEAST_RUN_S,
