@@ -152,7 +152,9 @@ class Reconciler:
             self._find(order.target), order.plan, order.settings, found.wanted - found.alive, insist=False
         )
         found.started = placed.workers
-        found.notes += [f"{str(offer) or order.target}: {kind}: {said}" for offer, kind, said in placed.refusals]
+        found.notes += [
+            f"{str(offer) or order.target}: {kind}: {said}" for offer, kind, said in placed.refusals
+        ]
         if placed.unknown:
             found.notes.append(placed.unknown)
         return placed

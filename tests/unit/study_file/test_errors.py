@@ -280,8 +280,8 @@ MISTAKES = {
         "algorithm.brackets is 5, expected at most 4, the number of rungs"
     ],
     ("limit", "trials = 40", "trial = 40"): [
-        "limits.trial is not known (did you mean 'trials'?), allowed: trials, total_resource, wall_time, gpu_hours, cost, "
-        "target, not_improving, convergence"
+        "limits.trial is not known (did you mean 'trials'?), allowed: trials, total_resource, wall_time, gpu_hours, "
+        "cost, target, not_improving, convergence"
     ],
     ("no trials", "trials = 40", "trials = 0"): ["limits.trials is 0, expected an integer from 1 to 99999999"],
     ("duration", "trials = 40", 'wall_time = "2 hours"'): [
