@@ -84,7 +84,7 @@ TABLE: Final = (
     ),
     Own(
         name="--container-stop-timeout",
-        help="Seconds from SIGTERM to SIGKILL: what ECS_CONTAINER_STOP_TIMEOUT is set to on your machines.",
+        help="Seconds from SIGTERM to SIGKILL: what ECS_CONTAINER_STOP_TIMEOUT is on your machines; infra/ sets 120.",
         low=2,
         high=3600,
         default=STOP_S,
