@@ -86,6 +86,7 @@ def test_training_jobs_and_an_arrays_children_are_workers_of_one_study(
     root = {"HPO_PIPE_SAGEMAKER_ROOT": str(tmp_path / "opt" / "ml"), "TRAINING_JOB_NAME": job}
     environment = call["parameters"]["Environment"]  # which moto forgets
     variables = {one["name"]: one["value"] for one in container["environment"]}
+    fleet.start("coordinator")
     workers = [
         run(["train"], {**environment, **root}, tmp_path),
         *(run(container["command"], variables, tmp_path) for _ in range(2)),
