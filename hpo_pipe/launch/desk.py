@@ -109,7 +109,9 @@ class Desk:
         """Look at a submission's jobs, and record where all have ended; raises TargetUnavailable."""
         look = target.look(known.order, known.jobs)
         if not look.alive and known.kind is StepKind.STARTED:
-            self.submissions.add(known, StepKind.ENDED, self._clock.now())
+            failure = look.failure
+            refusal = Refusal.FAILED if failure else None
+            self.submissions.add(known, StepKind.ENDED, self._clock.now(), refusal=refusal, message=failure)
         return look
 
     def cancel(self, target: Target, known: Known) -> int:

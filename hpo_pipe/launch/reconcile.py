@@ -12,17 +12,24 @@ from dataclasses import dataclass, field
 
 from hpo_pipe.launch.desk import Desk, Placed
 from hpo_pipe.launch.submissions import Known
-from hpo_pipe.launch.target import JobState, Look, Target, TargetUnavailable
+from hpo_pipe.launch.target import JobState, Look, Refusal, Target, TargetUnavailable
 from hpo_pipe.report.state import StudyState
 from storage_schema.errors import UserError
 
 UNSEEN_S = 1800.0
 """While a provider cannot be asked, the workers of a submission younger than this count as coming."""
 FIRST_PAUSE_S = 30.0
-"""After a round of refusals; doubled with each further one."""
+"""After a round of refusals, or of workers that all failed; doubled with each further one."""
 MOST_PAUSE_S = 1800.0
+FAILED_WITHIN_S = 1800.0
+"""Workers that all failed so soon would fail again: a wrong image, secret or right. Later, something else may have
+come up, and they have been paid for."""
 MAX_ROUNDS = 20
 """Of looking again because somebody else submitted first."""
+
+
+class NothingSubmitted(UserError):
+    """Nothing was ever submitted, so nobody has said what workers are to be like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +80,7 @@ class Round:
     cancelled: int = 0
     notes: list[str] = field(default_factory=list)
     wait_s: float = 0.0
-    """Refused lately: nobody is asked before so long, seconds."""
+    """Refused lately, or all that was started failed: nobody is asked before so long, seconds."""
 
     def line(self) -> str:
         """Return it for people."""
@@ -83,7 +90,7 @@ class Round:
             (self.foreign, "{} started by hand"),
             (self.started, "{} started"),
             (self.cancelled, "{} cancelled"),
-            (math.ceil(self.wait_s), "refused lately: asked again in {} s"),
+            (math.ceil(self.wait_s), "refused or failed lately: asked again in {} s"),
         )
         return ", ".join([*parts, *(words.format(count) for count, words in told if count)])
 
@@ -115,7 +122,7 @@ class Reconciler:
         """Do one round.
 
         Raises:
-            UserError: nothing was ever submitted, so nobody has said what workers are to be like.
+            NothingSubmitted: so nobody has said what workers are to be like.
             StoreUnavailable: the store cannot be used now.
         """
         for _ in range(MAX_ROUNDS):
@@ -143,6 +150,7 @@ class Reconciler:
             return found, None
         found.wait_s = self._pause_s(template, state.looked_at)
         if found.wait_s > 0:
+            found.notes += _failure(template)
             return found, None
         return found, self._top_up(template, found)
 
@@ -191,24 +199,28 @@ class Reconciler:
     def _template(self) -> Known:
         known = self._desk.submissions.all()
         if not known:
-            raise UserError(
+            raise NothingSubmitted(
                 "nothing was ever submitted to this study, so nobody has said what its workers are to be like: "
                 "hpo-pipe submit TARGET URL --workers 0 ... records it"
             )
         return known[-1]
 
     def _pause_s(self, template: Known, now: float) -> float:
-        """Return for how long nobody is to be asked, after rounds of refusals; seconds, 0 for not at all."""
+        """Return for how long nobody is to be asked, after rounds that were in vain; seconds, 0 for not at all."""
         order = template.order
         offers = len(self._find(order.target).offers(order.settings, order.plan))
-        refused = 0
+        in_vain = 0.0
         for known in reversed(self._desk.submissions.all()):
-            if known.refusal is None or known.workers:
+            failed_after_s = known.failed_after_s
+            if failed_after_s is not None and failed_after_s < FAILED_WITHIN_S:
+                in_vain += 1.0
+            elif known.refusal is not None and not known.workers:
+                in_vain += 1.0 / max(1, offers)
+            else:
                 break
-            refused += 1
-        if not refused:
+        if not in_vain:
             return 0.0
-        rounds = math.ceil(refused / max(1, offers))
+        rounds = math.ceil(round(in_vain, 6))
         pause_s = min(MOST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(rounds - 1, 30))
         return max(0.0, self._desk.submissions.all()[-1].spoken_at + pause_s - now)
 
@@ -233,6 +245,14 @@ def wanted_workers(state: StudyState, bounds: Bounds, slots: int | None) -> int:
     # Nothing is open yet where no coordinator has lived: a worker starts one.
     depth = max(1, len(history.open))
     return min(bounds.most, max(bounds.least, math.ceil(depth / slots)))
+
+
+def _failure(known: Known) -> list[str]:
+    step = known.refusal
+    if step is None or step.refusal != Refusal.FAILED:
+        return []
+    url = known.order.plan.url
+    return [f"submission {known.number}: {step.message}; see hpo-pipe submit logs {url} {known.number}"]
 
 
 def _working(state: StudyState) -> list[Mapping[str, str]]:

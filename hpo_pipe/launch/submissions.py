@@ -66,8 +66,16 @@ class Known:
 
     @property
     def refusal(self) -> SubmissionStep | None:
-        """The step that tells why not all were started."""
-        return next((step for step in self.steps if step.refusal), None)
+        """The step that tells why not all were started, or that all of them failed."""
+        return next((step for step in reversed(self.steps) if step.refusal), None)
+
+    @property
+    def failed_after_s(self) -> float | None:
+        """So long after its record it was found that all its workers had failed, by authors' clocks; else None."""
+        last = self.steps[-1] if self.steps else None
+        if last is None or last.kind is not StepKind.ENDED or last.refusal != Refusal.FAILED:
+            return None
+        return last.at - self.record.at
 
 
 class Submissions:

@@ -72,6 +72,8 @@ class Refusal(StrEnum):
     """Somebody has to grant a right."""
     INVALID = "invalid"
     """The request itself is wrong."""
+    FAILED = "failed"
+    """No refusal of a provider's: it started all of them, and all of them failed. Told where they have ended."""
 
     @property
     def passes(self) -> bool:
@@ -128,6 +130,15 @@ class Look:
     def alive(self) -> int:
         """How many wait or run."""
         return self.counts.get(JobState.PENDING, 0) + self.counts.get(JobState.RUNNING, 0)
+
+    @property
+    def failure(self) -> str:
+        """What is to be said where all have failed, and nothing else came of them; else empty."""
+        failed = self.counts.get(JobState.FAILED, 0)
+        if not failed or failed < sum(self.counts.values()):
+            return ""
+        detail = next((job.detail for job in self.jobs if job.state is JobState.FAILED and job.detail), "")
+        return f"{failed} of {failed} failed{f': {detail}' if detail else ''}"
 
 
 class TargetUnavailable(Exception):

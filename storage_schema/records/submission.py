@@ -105,7 +105,7 @@ class SubmissionStep:
     jobs: tuple[str, ...] = ()
     """The provider's ids: what to look at, cancel and read logs of."""
     refusal: str = ""
-    """Why not all were started: quota, capacity, throttled, denied or invalid."""
+    """Why not all were started: quota, capacity, throttled, denied or invalid; in `ended` failed: all of them did."""
     message: str = ""
     """What the provider said, for people."""
 

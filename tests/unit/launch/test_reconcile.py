@@ -7,7 +7,14 @@ import pytest
 from hpo_pipe.coordinator.tick import Coordinator
 from hpo_pipe.launch.desk import TAKE_OVER_S
 from hpo_pipe.launch.order import Plan
-from hpo_pipe.launch.reconcile import FIRST_PAUSE_S, MOST_PAUSE_S, UNSEEN_S, Bounds, Reconciler
+from hpo_pipe.launch.reconcile import (
+    FAILED_WITHIN_S,
+    FIRST_PAUSE_S,
+    MOST_PAUSE_S,
+    UNSEEN_S,
+    Bounds,
+    Reconciler,
+)
 from hpo_pipe.launch.target import JobState, Refusal
 from hpo_pipe.report.state import StudyWatch
 from storage_schema.errors import UserError
@@ -195,6 +202,43 @@ def test_refusals_are_asked_again_later_and_later(scene: Scene) -> None:
     assert len(scene.cloud.asked) == 2 * 9  # each round asks for both types
     scene.cloud.refuses = lambda order: (order.workers, None)
     scene.world.clock.sleep(MOST_PAUSE_S)
+    assert made.run().started == 8
+
+
+def test_workers_that_all_fail_at_once_are_started_again_later_and_later(scene: Scene) -> None:
+    """A wrong image or a missing right would else be paid for again with every round."""
+    made, pauses = scene.reconciler(), []
+    for number in range(2, 11):
+        assert made.run().started == 8
+        for machine in scene.cloud.alive():
+            machine.state = JobState.FAILED
+        found = made.run()
+        assert (found.started, found.alive) == (0, 0)
+        assert f"submission {number}: 8 of 8 failed; see hpo-pipe submit logs" in " ".join(found.notes)
+        pauses.append(found.wait_s)
+        scene.world.clock.sleep(found.wait_s)
+    assert pauses[:3] == pytest.approx([FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S])
+    assert pauses[-1] == pytest.approx(MOST_PAUSE_S)
+    assert made.run().started == 8
+    for machine in scene.cloud.alive()[1:]:
+        machine.state = JobState.FAILED
+    assert made.run().started == 7, "one of them works"
+
+
+def test_workers_that_fail_after_a_long_time_are_replaced_at_once(scene: Scene) -> None:
+    made = scene.reconciler()
+    made.run()
+    scene.world.clock.sleep(FAILED_WITHIN_S)
+    for machine in scene.cloud.alive():
+        machine.state = JobState.FAILED
+    assert made.run().started == 8
+
+
+def test_workers_that_had_nothing_to_do_are_no_failure(scene: Scene) -> None:
+    made = scene.reconciler()
+    made.run()
+    for machine in scene.cloud.alive():
+        machine.state = JobState.DONE
     assert made.run().started == 8
 
 
