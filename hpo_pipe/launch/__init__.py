@@ -15,6 +15,9 @@ from storage_schema.errors import UserError, nearest
 
 LAUNCHERS: dict[str, str] = {
     "aws-batch": "hpo_pipe.launch.targets.aws_batch:TARGET",
+    "docker": "hpo_pipe.launch.targets.docker:TARGET",
+    "ec2": "hpo_pipe.launch.targets.ec2:TARGET",
+    "kubernetes": "hpo_pipe.launch.targets.kubernetes:TARGET",
     "local": "hpo_pipe.launch.targets.local:TARGET",
     "sagemaker": "hpo_pipe.launch.targets.sagemaker:TARGET",
     "slurm": "hpo_pipe.launch.targets.slurm:TARGET",

@@ -46,7 +46,7 @@ def parse_secret(text: str) -> tuple[str, str]:
         UserError: no such name or place, or a name that is reserved.
     """
     ref = _parse_secret(text)
-    _check_not_reserved("--secret", ref.name)
+    check_not_reserved("--secret", ref.name)
     return ref.name, str(ref).partition("=")[2]
 
 
@@ -61,7 +61,7 @@ def parse_env(text: str) -> tuple[str, str]:
     if not mark:
         raise UserError(f"--env: expected NAME=VALUE, found {redacted(name)[:40]!r} without a value")
     checked_variable("--env", name)
-    _check_not_reserved("--env", name)
+    check_not_reserved("--env", name)
     if is_secret_name(name) or redacted(value) != value:
         why = "is named as a secret" if is_secret_name(name) else "holds what looks like a key or a password"
         raise UserError(
@@ -98,7 +98,8 @@ def parse_variables(
     return plain, refs
 
 
-def _check_not_reserved(option: str, name: str) -> None:
+def check_not_reserved(option: str, name: str) -> None:
+    """Raise UserError for a variable that is not the user's to set."""
     found = next((pattern for pattern in RESERVED if fnmatchcase(name.upper(), pattern)), None)
     if found is not None:
         raise UserError(f"{option} {name}: reserved ({found}): the provider or hpo-pipe sets it")

@@ -87,7 +87,7 @@ def _handler(owner: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
             self.wfile.write(head if self.command == "HEAD" else head + answer.body)
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = serve
+        do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = serve
 
         def _cut(self, *, reset: bool) -> None:
             self.close_connection = True
