@@ -35,6 +35,7 @@ from workers.coordinator_process import CoordinatorStarter
 from workers.lease import Machine
 from workers.leaving import Departure, Leaving, leaving_options
 from workers.loop import EXIT_FAILED, Ends, Pace
+from workers.own_status import status_told
 from workers.scratch import scratch_folder
 from workers.secrets import SecretMissing, parsed, redacted_forms, resolved, warnings
 from workers.slots import MAX_SLOTS, deal, visible_gpus
@@ -226,6 +227,11 @@ def worker(
 
 def main() -> None:
     """Run the command line; never returns."""
+    with status_told(os.environ):  # noqa: TID251 (an edge)
+        _run()
+
+
+def _run() -> None:
     sys.stderr = _redacted()
     try:
         worker.main(prog_name="hpo-pipe worker")

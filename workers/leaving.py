@@ -17,6 +17,7 @@ from storage_schema.graces import MAX_GRACE_S, VARIABLE, grace_of
 from workers.imds import DISABLED, Metadata, disabled, endpoint_of
 from workers.interruption import Interruption
 from workers.notices import CHECKPOINT, ON_REBALANCE, Notices
+from workers.own_status import tell_end
 from workers.slurm import job_of, requeue, wants_requeue
 from workers.world import World
 
@@ -110,6 +111,7 @@ class Departure:
         """End this process though its threads are at work; its guardian kills what is left of the trials."""
         self.close()
         sys.stderr.flush()
+        tell_end(status)
         os._exit(status)
 
 

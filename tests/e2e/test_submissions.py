@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from storage_schema.status_file import read
 from storage_schema.store import open_store
 from tests.e2e.accounting import audit
 from tests.e2e.fleet import Fleet, hpo_pipe
@@ -25,9 +26,9 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     fleet = Fleet((tmp_path / "study").as_uri(), tmp_path, epoch_s=0.05)
     yield fleet
     fleet.close()
-    for path in (tmp_path / "logs").glob("*.pid"):
+    for path in (tmp_path / "logs").glob("*.status"):
         with suppress(ProcessLookupError):
-            os.killpg(int(path.read_text()), signal.SIGKILL)
+            os.killpg(read(path).pid or 0, signal.SIGKILL)
 
 
 def jobs(fleet: Fleet) -> list[dict[str, object]]:
@@ -55,7 +56,7 @@ def test_reconcilers_at_once_submit_once(fleet: Fleet) -> None:
     assert all(found["started"] + found["alive"] == 3 for found in rounds)
     assert len(jobs(fleet)) == 3
     hpo_pipe("submit", "cancel", fleet.url, "--all")
-    wait_until(lambda: all(job["state"] == "done" for job in jobs(fleet)), 30, "the workers end")
+    wait_until(lambda: all(job["state"] == "cancelled" for job in jobs(fleet)), 30, "the workers end")
 
 
 def test_autoscaled_to_the_end(fleet: Fleet) -> None:
@@ -67,3 +68,26 @@ def test_autoscaled_to_the_end(fleet: Fleet) -> None:
     wait_until(lambda: all(job["state"] == "done" for job in jobs(fleet)), 30, "the workers end")
     assert 1 <= len(jobs(fleet)) <= 2
     assert audit(open_store(fleet.url)) == []
+
+
+def test_how_each_worker_ended(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.create(trials=400, scheduler="none")
+    command = ("submit", "local", fleet.url, "--logs", str(tmp_path / "logs"))
+    secret = tmp_path / "secret"
+    secret.write_text("abcdefgh")
+    hpo_pipe(*command, "--secret", f"TOKEN=file:{secret}", "--workers", "0")
+    secret.unlink()
+    said = json.loads(hpo_pipe("submit", "reconcile", fleet.url, "--max-workers", "1", "--json"))
+    assert said["started"] == 1
+    wait_until(lambda: jobs(fleet)[-1]["state"] == "failed", 30, "a worker without its secret fails")
+    assert "exit code 78" in jobs(fleet)[-1]["detail"] and "No such file" in jobs(fleet)[-1]["detail"]
+    said = json.loads(hpo_pipe("submit", "reconcile", fleet.url, "--max-workers", "1", "--json"))
+    assert said["started"] == 0 and said["wait_s"] > 0, "it would fail again"
+    hpo_pipe(*command, "--workers", "2")
+    running = sorted((tmp_path / "logs").glob("*-3-*.status"))
+    wait_until(lambda: hpo_pipe("status", fleet.url).count("trial ") >= 2, 30, "both train")
+    os.kill(read(running[0]).pid or 0, signal.SIGKILL)
+    os.kill(read(running[1]).pid or 0, signal.SIGTERM)
+    wait_until(lambda: "running" not in [job["state"] for job in jobs(fleet)], 30, "they end")
+    assert [job["state"] for job in jobs(fleet)[-2:]] == ["failed", "cancelled"]
+    assert "killed" in jobs(fleet)[-2]["detail"]

@@ -22,10 +22,14 @@ import click
 from hpo_pipe.isolation import isolated_command
 from hpo_pipe.launch.order import Offer, Order, Plan
 from hpo_pipe.launch.target import Call, CommandCall, Job, JobState, Launched, Look, TargetUnavailable
+from storage_schema import status_file
 from storage_schema.codec import Json
 from storage_schema.machine import VARIABLES
+from storage_schema.terminal import one_line
 
 TAIL_BYTES = 1024 * 1024
+INTERRUPTED = 75
+"""A worker's exit code: start it again to go on."""
 MAX_WORKERS = 1000
 
 
@@ -99,9 +103,10 @@ class Local:
         found = []
         for path in _logs(order):
             state = _state(path)
-            if state is not _State.NEW:
-                kind = JobState.RUNNING if state is _State.RUNS else JobState.DONE
-                found.append(Job(id=_job(path), state=kind, detail=str(path)))
+            if state is _State.RUNS:
+                found.append(Job(id=_job(path), state=JobState.RUNNING, detail=str(path)))
+            elif state is _State.ENDED:
+                found.append(_ended(path))
         return Look(counts=Counter(job.state for job in found), jobs=tuple(found))
 
     def cancel(self, order: Order, jobs: Sequence[str], *, pending_only: bool = False) -> int:
@@ -139,8 +144,20 @@ def _job(path: Path) -> str:
     return path.stem
 
 
-def _pid_file(path: Path) -> Path:
-    return path.with_suffix(".pid")
+def _status_file(path: Path) -> Path:
+    return path.with_suffix(".status")
+
+
+def _ended(path: Path) -> Job:
+    """Tell how a worker ended that runs no more: by what it wrote itself; who was killed could not."""
+    code = status_file.read(_status_file(path)).exit_code
+    if code == 0:
+        return Job(id=_job(path), state=JobState.DONE, detail=str(path))
+    if code == INTERRUPTED:
+        return Job(id=_job(path), state=JobState.CANCELLED, detail=f"gave back what it held; {path}")
+    how = "killed, or this machine went down" if code is None else f"exit code {code}"
+    said = next((line for line in reversed(_tail(path, 20)) if line.strip()), "")
+    return Job(id=_job(path), state=JobState.FAILED, detail=f"{how}; {path}: {one_line(said[:300])}")
 
 
 def _start(path: Path, argv: tuple[str, ...], order: Order) -> str:
@@ -159,13 +176,13 @@ def _start(path: Path, argv: tuple[str, ...], order: Order) -> str:
         process = subprocess.Popen(
             argv,
             cwd=order.settings["folder"],
-            env=_environment(order),
+            env=_environment(order) | {status_file.VARIABLE: str(_status_file(path))},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-        _pid_file(path).write_text(f"{process.pid}\n", encoding="ascii")
+        status_file.begin(_status_file(path), process.pid, replace=False)
         process.returncode = 0  # it is meant to outlive us: no ResourceWarning when this object goes
     return _job(path)
 
@@ -189,9 +206,11 @@ def _state(path: Path) -> _State:
 
 def _terminate(path: Path) -> bool:
     """Send SIGTERM to the worker that holds a log's lock; its number is written right after its start."""
-    with contextlib.suppress(OSError, ValueError, ProcessLookupError):
-        os.kill(int(_pid_file(path).read_text("ascii")), signal.SIGTERM)
-        return True
+    pid = status_file.read(_status_file(path)).pid
+    with contextlib.suppress(OSError):
+        if pid:
+            os.kill(pid, signal.SIGTERM)
+            return True
     return False
 
 
