@@ -52,7 +52,7 @@ class Kubernetes:
         "--memory 16Gi --service-account hpo-pipe-worker",
         "hpo-pipe submit kubernetes s3://bucket/studies/first --workers 8 --image registry/train:7 --gpus 1 "
         "--spot --spot-nodes karpenter --node-selector node.kubernetes.io/instance-type=g5.xlarge",
-        "hpo-pipe submit kubernetes s3://bucket/studies/first --image registry/train:7 --dry-run > job.yaml",
+        "hpo-pipe submit kubernetes s3://bucket/studies/first --image registry/train:7 --dry-run",
     )
     options = options_of(TABLE)
     takes = frozenset({"gpus", "hiring", "image", "code", "env", "secret", "tag"})
