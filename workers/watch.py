@@ -10,6 +10,7 @@ from storage_schema.trial_env import INTERRUPT, STOP
 from storage_schema.waiting import ANNOUNCE_AFTER_S, Patience
 from workers.commit import Commits, Finished
 from workers.ending import Ended
+from workers.interruption import SIGNALS
 from workers.lease import Holding
 from workers.milestones import Milestones
 from workers.remove_tree import remove_tree
@@ -28,6 +29,12 @@ STOP_GRACE_S = 10.0
 
 OVERRUN_GRACE_S = 2.0
 """A trial that trains on past its spec gets SIGTERM so long after it was told: its result is there already."""
+
+TOLD_TOO_S = 1.0
+"""Slurm and systemd signal all processes of a job: so long is our own signal waited for when a trial's was first."""
+
+SHELLS_SIGNALS = 128
+"""What a shell adds to the number of the signal that ended its command."""
 
 
 class Watch:
@@ -93,6 +100,7 @@ class Watch:
             self._holding.sure(self._patience)
             self._take_reports()
             if ended is not None:
+                self.interrupted = self.interrupted or self._told_too(ended)
                 self.close()
                 self._finish(now)
                 return ended
@@ -161,6 +169,17 @@ class Watch:
             self._untold = self.interrupted
         finally:
             self._telling.release()
+
+    def _told_too(self, ended: Ended) -> bool:
+        """Tell whether a signal that ended the trial was meant for us all; the trial may be the first to go."""
+        number = ended.signal if ended.signal is not None else (ended.status or 0) - SHELLS_SIGNALS
+        if number not in SIGNALS or self.terminated:
+            return False
+        clock = self._world.clock
+        until = clock.monotonic() + TOLD_TOO_S
+        while not self._interruption.count and clock.monotonic() < until:
+            clock.sleep(POLL_S)
+        return self._interruption.count > 0
 
     def _overrun(self, now: float) -> None:
         """End a trial that does not know where its spec ends: what it trains now, the next rung may never want."""

@@ -25,6 +25,7 @@ from tests.unit.workers.stage import (
 )
 from tests.unit.workers.test_worker import QUICK, Company
 from tests.waiting import wait_until
+from workers.ending import Ended
 from workers.interruption import Interruption
 from workers.last_resort import REASON, give_back
 from workers.trial_folder import remove_save, write_save
@@ -106,6 +107,38 @@ def test_a_trial_that_does_not_listen_is_killed_while_the_machine_still_lives(tm
     assert stage.study.timing.grace_s == 4.0
     assert stage.clock.time - began[0] == pytest.approx(2.0, abs=0.4)
     assert stage.chain()[-1].kind is LinkKind.RELEASE
+
+
+@pytest.mark.parametrize(
+    ("ended", "told_after_s", "kind"),
+    [
+        (Ended(status=None, signal=15, reason="SIGTERM"), 0.5, LinkKind.RELEASE),
+        (Ended(status=None, signal=10, reason="SIGUSR1"), 0.5, LinkKind.RELEASE),
+        (Ended(status=143, signal=None, reason="a shell's word for SIGTERM"), 0.5, LinkKind.RELEASE),
+        (Ended(status=None, signal=15, reason="SIGTERM"), 5.0, LinkKind.FAIL),
+        (Ended(status=None, signal=11, reason="SIGSEGV"), 0.5, LinkKind.FAIL),
+        (failed(1), 0.5, LinkKind.FAIL),
+    ],
+    ids=str,
+)
+def test_a_trial_that_goes_first_of_a_signal_to_all_has_not_failed(
+    tmp_path: Path, ended: Ended, told_after_s: float, kind: LinkKind
+) -> None:
+    stage = Stage(tmp_path)
+    stage.publish(issue(to=9))
+
+    def script(trial: FakeTrial) -> Steps:
+        told_at = stage.clock.time + told_after_s
+
+        def tell() -> None:
+            if stage.clock.time >= told_at and not stage.interruption.count:
+                stage.interruption.request("SIGTERM")
+
+        stage.clock.on_wait = tell
+        yield ended
+
+    stage.attempt(script)
+    assert stage.chain()[-1].kind is kind
 
 
 def test_the_trial_is_told_and_the_claim_given_back_also_in_the_middle_of_an_upload(tmp_path: Path) -> None:
