@@ -156,17 +156,14 @@ def with_prices(plan: Plan, target: Target, settings: Mapping[str, Json], given:
         str(settings.get("region") or ""),
         [],
     )
-    for offer in target.offers(settings, plan):
-        rate = price_of(rates, target.name, offer.instance_type, region, offer.lifecycle or ON_DEMAND)
+    offers = target.offers(settings, plan)
+    for kind, way in [(kind, o.lifecycle) for o in offers for kind in o.instance_type.split(",")]:
+        rate = price_of(rates, target.name, kind, region, way or ON_DEMAND)
         if rate.paid is None:
-            say(
-                f"note: the price of {str(offer) or target.name} is unknown{f': {rate.note}' if rate.note else ''}"
-            )
+            shown = " ".join(filter(None, (kind, way))) or target.name
+            say(f"note: the price of {shown} is unknown{f': {rate.note}' if rate.note else ''}")
             continue
-        price = Price(
-            instance_type=offer.instance_type, lifecycle=offer.lifecycle, dollars_per_hour=rate.paid
-        )
-        found.append(price)
+        found.append(Price(instance_type=kind, lifecycle=way, dollars_per_hour=rate.paid))
     return replace(plan, prices=tuple(found))
 
 

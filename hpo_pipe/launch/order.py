@@ -23,6 +23,7 @@ class Offer:
     """One way of hiring a machine. Empty: the target has no such choice."""
 
     instance_type: str = ""
+    """Several, with commas between them, where the provider chooses among them."""
     lifecycle: str = ""
     """``spot`` or ``on-demand``."""
 

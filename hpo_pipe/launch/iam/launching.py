@@ -127,11 +127,8 @@ _EC2_CREATED = (
 )
 _EC2_LOOKS = (
     "ec2:DescribeImages",
-    "ec2:DescribeInstanceTypes",
     "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplateVersions",
-    "ec2:DescribeLaunchTemplates",
-    "ec2:DescribeSubnets",
 )
 
 
@@ -164,17 +161,14 @@ def _ec2(named: Named) -> list[Statement]:
         statement("Ec2Look", _EC2_LOOKS, ["*"]),
         statement("Ec2PublicImages", ["ssm:GetParameters"], [parameters]),
         _pass_role("Ec2PassRole", named, "ec2", "ec2"),
-        *([] if named.launch_templates else _ec2_templates(named)),
+        *([] if named.launch_templates else [_ec2_templates(named)]),
     ]
 
 
-def _ec2_templates(named: Named) -> list[Statement]:
+def _ec2_templates(named: Named) -> Statement:
     templates = [_arn(named, "ec2")("launch-template/*")]
-    tagged, ours = named.of_the_study("aws:RequestTag"), named.of_the_study("aws:ResourceTag")
-    return [
-        statement("Ec2CreateTemplates", ["ec2:CreateLaunchTemplate"], templates, condition=tagged),
-        statement("Ec2DeleteTemplates", ["ec2:DeleteLaunchTemplate"], templates, condition=ours),
-    ]
+    tagged = named.of_the_study("aws:RequestTag")
+    return statement("Ec2CreateTemplates", ["ec2:CreateLaunchTemplate"], templates, condition=tagged)
 
 
 LAUNCHED: Mapping[str, Callable[[Named], list[Statement]]] = {
