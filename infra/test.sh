@@ -9,6 +9,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 
 install_extra test
 command -v node >/dev/null 2>&1 || say 'node is not installed: the test of a trial written for it is skipped'
+command -v slurmctld >/dev/null 2>&1 || say 'slurm-wlm is not installed: the tests on a real cluster install it where they run as root on Debian, else they are skipped'
 for tool in spin gcc; do
     command -v "$tool" >/dev/null 2>&1 || say "$tool is not installed: the models of the protocol are not searched"
 done

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from hpo_pipe.launch.commands import Answer, answer_of, ask
-from hpo_pipe.launch.target import Job, JobState, Look, Refusal
+from hpo_pipe.launch.target import Job, JobState, Look, Refusal, TargetUnavailable
+from storage_schema.errors import UserError
 
 SOURCE = "it comes with Slurm; ask from a machine of the cluster, such as its login node"
 MAX_JOBS = 1000
@@ -148,7 +149,10 @@ def _read(listing: str) -> Iterable[Element]:
 def _accounted(name: str) -> list[Element]:
     """Return what accounting knows of ended ones; nothing where there is none, or it does not answer."""
     argv = ["sacct", "--noheader", "--parsable2", "--allocations", "--array", f"--starttime={SACCT_SINCE}"]
-    answer = ask([*argv, f"--name={name}", "--format=JobID,State,ExitCode,NodeList"], source=SOURCE)
+    try:
+        answer = ask([*argv, f"--name={name}", "--format=JobID,State,ExitCode,NodeList"], source=SOURCE)
+    except (TargetUnavailable, UserError):  # too slow, or not installed beside squeue
+        return []
     if answer.status:
         return []
     found = []
