@@ -111,7 +111,8 @@ class Interruption:
         """Catch the signals; the third one kills this process as if nothing caught it. Main thread only."""
         for number in SIGNALS:
             signal.signal(number, self._caught)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # process 1 of a container starts with one blocked
+        # Process 1 of a container starts with one of them blocked.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _begin(self, reason: str) -> None:
         if self.count == 0:
