@@ -9,6 +9,7 @@ import click
 
 from hpo_pipe.cli.arguments import examples, json_option, url_argument
 from hpo_pipe.cli.output import print_json, print_lines, say
+from hpo_pipe.count_type import Count
 from storage_schema.records.submission import MAX_WORKERS
 
 if TYPE_CHECKING:
@@ -25,8 +26,14 @@ if TYPE_CHECKING:
     ),
 )
 @url_argument
-@click.option("--min-workers", type=click.IntRange(0, MAX_WORKERS), default=0, show_default=True)
-@click.option("--max-workers", type=click.IntRange(0, MAX_WORKERS), required=True)
+@click.option(
+    "--min-workers",
+    type=Count(0, MAX_WORKERS),
+    default=0,
+    show_default=True,
+    help="Never fewer, while the study is under way.",
+)
+@click.option("--max-workers", type=Count(0, MAX_WORKERS), required=True, help="Never more.")
 @json_option
 def reconcile(url: str, min_workers: int, max_workers: int, as_json: bool) -> None:
     """Start workers like those of the newest submission until there are as many as the study can use, or cancel those
@@ -72,9 +79,9 @@ def bounds_of(least: int, most: int) -> Bounds:
 
 def reconciler(store: Store, bounds: Bounds, say: Callable[[str], object]) -> Reconciler:
     """Return what keeps the workers of the study in `store` within bounds."""
-    from hpo_pipe.cli.submitting import open_desk
     from hpo_pipe.launch import find_target
+    from hpo_pipe.launch.opening import open_desk
     from hpo_pipe.launch.reconcile import Reconciler
     from hpo_pipe.study import OpenStudy
 
-    return Reconciler(open_desk(store), OpenStudy(store).look, find_target, bounds)
+    return Reconciler(open_desk(store, say), OpenStudy(store).look, find_target, bounds)

@@ -9,6 +9,7 @@ import click
 from hpo_pipe.cli.arguments import examples, json_option, url_argument
 from hpo_pipe.cli.failures import FAILURE
 from hpo_pipe.cli.output import print_grid, print_json, print_lines, say
+from hpo_pipe.count_type import Count
 
 if TYPE_CHECKING:
     from hpo_pipe.launch.desk import Desk
@@ -27,7 +28,7 @@ MAX_LINES = 100_000
     ),
 )
 @url_argument
-@click.argument("number", type=click.IntRange(min=1), required=False)
+@click.argument("number", type=Count(min=1), required=False)
 @click.option("--all", "also_over", is_flag=True, help="Those too of which nothing runs or waits any more.")
 @json_option
 def status(url: str, number: int | None, also_over: bool, as_json: bool) -> None:
@@ -61,7 +62,7 @@ def status(url: str, number: int | None, also_over: bool, as_json: bool) -> None
     ),
 )
 @url_argument
-@click.argument("numbers", type=click.IntRange(min=1), nargs=-1)
+@click.argument("numbers", type=Count(min=1), nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All of which something runs or waits.")
 def cancel(url: str, numbers: tuple[int, ...], every: bool) -> int:
     """End jobs of submissions. Workers that run save, hand back their trials, and end within the target's grace.
@@ -95,11 +96,11 @@ def cancel(url: str, numbers: tuple[int, ...], every: bool) -> int:
     ),
 )
 @url_argument
-@click.argument("number", type=click.IntRange(min=1), required=False)
-@click.option("--job", help="One job, as `submit status URL NUMBER` names it.")
+@click.argument("number", type=Count(min=1), required=False)
+@click.option("--job", metavar="ID", help="One job, as `submit status URL NUMBER` names it.")
 @click.option(
     "--lines",
-    type=click.IntRange(1, MAX_LINES),
+    type=Count(1, MAX_LINES),
     default=50,
     show_default=True,
     help="The last so many of each.",
@@ -126,13 +127,13 @@ def logs(url: str, number: int | None, job: str | None, lines: int) -> None:
 
 
 def _opened(url: str) -> Desk:
-    from hpo_pipe.cli.submitting import open_desk
     from hpo_pipe.coordinator.log import study_bytes
+    from hpo_pipe.launch.opening import open_desk
     from storage_schema.store import open_store
 
     store = open_store(url)
     study_bytes(store)
-    desk = open_desk(store)
+    desk = open_desk(store, say)
     desk.submissions.refresh()
     return desk
 

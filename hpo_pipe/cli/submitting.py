@@ -24,6 +24,7 @@ POLL_S = 5.0
 
 def submit_to(target: Target, url: str, given: Mapping[str, Any], arguments: tuple[str, ...]) -> int:
     """Start workers, or with ``--dry-run`` say how; return the exit code."""
+    from hpo_pipe.launch.opening import open_desk
     from storage_schema.store import open_store
 
     store = open_store(url)
@@ -44,30 +45,10 @@ def submit_to(target: Target, url: str, given: Mapping[str, Any], arguments: tup
         _upload(store, archive)
     if given["max_cost"] is not None:
         _limit_cost(store, given["max_cost"])
-    desk = open_desk(store)
+    desk = open_desk(store, say)
     desk.submissions.refresh()
     placed = desk.place(target, plan, settings, given["workers"], insist=True)
     return _told(desk, target, placed, given)
-
-
-def open_desk(store: Store) -> Desk:
-    """Return a desk for the study in `store`; nothing is read yet."""
-    import getpass
-    import random
-    import socket
-
-    from hpo_pipe.launch.desk import Desk
-    from hpo_pipe.launch.submissions import Submissions
-    from storage_schema.clock import SystemClock
-    from storage_schema.waiting import Patience
-
-    clock, rng = SystemClock(), random.SystemRandom()
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        user = "somebody"
-    wait = Patience(clock, rng, say=say, limit_s=60.0)
-    return Desk(Submissions(store, wait, f"{user}@{socket.gethostname()}", rng), clock, say)
 
 
 def _order(target: Target, plan: Plan, settings: Mapping[str, Json], workers: int) -> Order:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from hpo_pipe.launch.hurry import check_time, timing
 from hpo_pipe.launch.target import ApiCall, Refusal, TargetUnavailable
 from hpo_pipe.service_model import check_request
 from storage_schema.codec import Json
@@ -25,8 +26,8 @@ MAX_PAGES = 200
 """Of one listing."""
 MAX_TAGS = 50
 
-REGION: Final = click.Option(["--region"], help="AWS region.  [default: as the AWS CLI finds it]")
-PROFILE: Final = click.Option(["--profile"], help="Profile of ~/.aws/config to ask with.")
+REGION: Final = click.Option(["--region"], metavar="NAME", help="AWS region.  [default: as the AWS CLI finds it]")
+PROFILE: Final = click.Option(["--profile"], metavar="NAME", help="Profile of ~/.aws/config to ask with.")
 
 _THROTTLED = {
     *("RequestLimitExceeded", "BandwidthLimitExceeded", "SlowDown", "PriorRequestNotComplete"),
@@ -83,15 +84,10 @@ def client(service: str, settings: Mapping[str, Json], *, attempts: int | None =
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    config = Config(
-        retries={
-            "mode": "standard" if attempts == 1 else "adaptive",
-            "total_max_attempts": attempts or ATTEMPTS,
-        },
-        connect_timeout=CONNECT_S,
-        read_timeout=READ_S,
-        user_agent_extra="hpo-pipe",
-    )
+    mode = "standard" if attempts == 1 else "adaptive"
+    retries = {"mode": mode, "total_max_attempts": attempts or ATTEMPTS}
+    usual = {"retries": retries, "connect_timeout": CONNECT_S, "read_timeout": READ_S}
+    config = Config(**timing(attempts, usual), user_agent_extra="hpo-pipe")
     session = _session(settings.get("profile"))
     try:
         return session.create_client(service, region_name=settings["region"], config=config)
@@ -115,6 +111,7 @@ def ask(asked: Any, operation: str, parameters: Mapping[str, Json]) -> Any:
     from botocore import xform_name
     from botocore.exceptions import BotoCoreError
 
+    check_time(operation)
     try:
         return getattr(asked, xform_name(operation))(**parameters)
     except BotoCoreError as error:

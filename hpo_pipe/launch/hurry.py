@@ -1,0 +1,58 @@
+"""Asking providers with a deadline: a function in the cloud is ended in the midst of what it does when its time is up.
+
+Within :func:`asking_until` the clients of :mod:`~hpo_pipe.launch.aws` wait less for each answer, and ask nothing once
+the time is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from hpo_pipe.launch.target import TargetUnavailable
+
+REQUEST_S = 15.0
+"""The longest that one request takes within :func:`asking_until`, its second try and the pause before it included."""
+_TWICE: dict[str, Any] = {
+    "connect_timeout": 2.0,
+    "read_timeout": 5.0,
+    "retries": {"mode": "standard", "total_max_attempts": 2},
+}
+_ONCE: dict[str, Any] = {
+    "connect_timeout": 3.0,
+    "read_timeout": 10.0,
+    "retries": {"mode": "standard", "total_max_attempts": 1},
+}
+
+_left: ContextVar[Callable[[], float] | None] = ContextVar("left", default=None)
+
+
+@contextmanager
+def asking_until(left: Callable[[], float]) -> Iterator[None]:
+    """Let nothing be asked in this block, of this thread, once `left()` is 0 or less. `left`: seconds that remain."""
+    token = _left.set(left)
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def timing(attempts: int | None, usual: dict[str, Any]) -> dict[str, Any]:
+    """Return the time-outs and retries of a client of botocore: the usual ones, or shorter ones with a deadline.
+
+    Args:
+        attempts: of one request; 1 for those that must not be sent twice.
+        usual: without a deadline.
+    """
+    if _left.get() is None:
+        return usual
+    return _ONCE if attempts == 1 else _TWICE
+
+
+def check_time(operation: str) -> None:
+    """Raise TargetUnavailable where the time is over."""
+    left = _left.get()
+    if left is not None and left() <= 0:
+        raise TargetUnavailable(f"{operation}: not asked any more: the time is up")
