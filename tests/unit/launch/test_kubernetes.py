@@ -136,6 +136,16 @@ def test_what_becomes_of_a_worker_that_ended() -> None:
     assert rules == [("Ignore", None), ("Ignore", [75]), ("FailIndex", [2, 78])]
 
 
+def test_its_arguments_are_a_workers() -> None:
+    from workers.__main__ import worker
+
+    args = pod(made(FULL, **FULL_PLAN))["containers"][0]["args"]
+    given = worker.make_context(args[0], args[1:]).params
+    assert (given["url"], given["secret"]) == ("file:///studies/first", (f"WANDB_API_KEY={ARN}",))
+    assert given["grace"] == 90
+    assert given["command"] == ("python", "train.py", "{lr}")
+
+
 def test_pods_pass_the_restricted_standard_and_need_no_right_in_the_cluster() -> None:
     spec = pod(made(FULL, **FULL_PLAN))
     assert spec["automountServiceAccountToken"] is False

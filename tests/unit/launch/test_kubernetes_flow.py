@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
 
+from hpo_pipe.cli.group import cli
 from hpo_pipe.launch.order import Order
 from hpo_pipe.launch.target import CommandCall, JobState
 from hpo_pipe.launch.targets.kubernetes import TARGET
 from hpo_pipe.launch.targets.kubernetes.manifest import job as manifest
 from storage_schema.errors import UserError
+from tests.e2e.fleet import STUDY
 from tests.servers.kube import Cluster, cluster
 from tests.unit.launch.orders import order
 
@@ -213,3 +217,28 @@ def test_context_and_namespace_are_those_of_now_and_kept(kube: Cluster, tmp_path
     assert [made().settings[key] for key in ("context", "namespace")] == ["", ""]
     (call,) = TARGET.calls(made())
     assert isinstance(call, CommandCall) and "--context" not in call.text() and "namespace" not in call.stdin
+
+
+def test_a_submission_from_its_command_line_to_its_end(kube: Cluster, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    (tmp_path / "study.toml").write_text(
+        STUDY.format(python="python3", script="train.py", trials=3, scheduler="none")
+    )
+    run("create", str(tmp_path / "study.toml"), str(study))
+    where = ("--image", "registry/train:7", "--pvc", f"studies:{tmp_path}", "--workers", "2")
+    said = run("submit", "kubernetes", str(study), *where, "--dry-run")
+    assert said.startswith("kubectl create --context=test --namespace=vision ") and not kube.jobs
+    run("submit", "kubernetes", str(study), *where)
+    ((name, job),) = kube.jobs.items()
+    assert job == yaml.safe_load(said.partition("\n")[2]) | {"metadata": job["metadata"]}
+    kube.pods = [pod(made(), 0, "Pending", **unschedulable("0/1 nodes are available: 1 Insufficient cpu."))]
+    kube.pods[0]["metadata"]["labels"]["batch.kubernetes.io/job-name"] = name
+    assert "1 Insufficient cpu." in run("submit", "status", str(study), "1")
+    run("submit", "cancel", str(study), "1")
+    assert not kube.jobs
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout

@@ -28,8 +28,8 @@ from hpo_pipe.launch.targets.kubernetes.rules import INSTANCE_TYPE, check, lifec
 from hpo_pipe.launch.targets.kubernetes.yaml_text import yaml_text
 from storage_schema.codec import Json
 
-MAX_AT_ONCE = 50
-"""Pods whose logs are asked for at a time."""
+LOGS_LIMIT_S = 300.0
+"""kubectl asks for one pod's log after the other's."""
 
 
 class Kubernetes:
@@ -119,19 +119,9 @@ class Kubernetes:
         by_name = {pod.name: pod for pod in pods_of(order, index)}
         if not by_name:
             return
-        said = answer_of(
-            kubectl(
-                order.settings,
-                "logs",
-                selector(order, index),
-                f"--container={CONTAINER}",
-                f"--tail={lines}",
-                "--prefix",
-                "--ignore-errors",
-                f"--max-log-requests={MAX_AT_ONCE}",
-            ),
-            source=SOURCE,
-        )
+        how = (f"--container={CONTAINER}", f"--tail={lines}", "--prefix", "--ignore-errors")
+        argv = kubectl(order.settings, "logs", selector(order, index), *how)
+        said = answer_of(argv, source=SOURCE, limit_s=LOGS_LIMIT_S)
         last = ""
         for line in said.splitlines():
             prefix, bracket, text = line.partition("] ")
