@@ -18,8 +18,10 @@ ON_DEMAND = "on-demand"
 LIFECYCLES = (SPOT, ON_DEMAND)
 MAX_PRICE = 100_000.0
 """Dollars for an hour of one machine."""
+MAX_SLOTS = 256
+"""Trials at a time of one worker."""
 MAX_COUNT = 10_000
-"""Slots or GPUs of one machine."""
+"""Slots or GPUs of one machine, as records may tell."""
 VARIABLES = {
     "HPO_PIPE_PROVIDER": "provider",
     "HPO_PIPE_INSTANCE_TYPE": "instance_type",

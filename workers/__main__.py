@@ -21,7 +21,7 @@ from storage_schema.errors import (
     UserError,
 )
 from storage_schema.keys import CODE, parse_code_key
-from storage_schema.machine import MAX_PRICE, MachineFacts, facts_of
+from storage_schema.machine import MAX_PRICE, MAX_SLOTS, MachineFacts, facts_of
 from storage_schema.records import Study
 from storage_schema.redaction import RedactedStream
 from storage_schema.store import open_store
@@ -38,7 +38,7 @@ from workers.loop import EXIT_FAILED, Ends, Pace
 from workers.own_status import status_told
 from workers.scratch import scratch_folder
 from workers.secrets import SecretMissing, parsed, redacted_forms, resolved, warnings
-from workers.slots import MAX_SLOTS, deal, visible_gpus
+from workers.slots import deal, visible_gpus
 from workers.trial_setup import known_redactor, launchers, own_environment, trials_folder
 from workers.withholding import close_own_memory, without
 from workers.world import World
@@ -91,9 +91,15 @@ def _digest(context: click.Context, option: click.Parameter, text: str | None) -
 @click.option(
     "--slots",
     type=click.IntRange(1, MAX_SLOTS),
+    metavar="N",
     help="Trials at a time.  [default: one for each GPU, else 1]",
 )
-@click.option("--gpus-per-trial", type=click.IntRange(0), help="[default: all, divided by the slots]")
+@click.option(
+    "--gpus-per-trial",
+    type=click.IntRange(0),
+    metavar="N",
+    help="GPUs dealt to each trial.  [default: all, divided by the slots]",
+)
 @click.option(
     "--idle-timeout",
     type=click.FloatRange(0),
@@ -149,7 +155,7 @@ def _digest(context: click.Context, option: click.Parameter, text: str | None) -
     help="What this machine costs, for `hpo-pipe cost`.  [default: HPO_PIPE_PRICE_PER_HOUR]",
 )
 @leaving_options
-@click.option("--name", help="Part of this worker's id.  [default: the host's name]")
+@click.option("--name", metavar="NAME", help="Part of this worker's id.  [default: the host's name]")
 def worker(
     url: str,
     command: tuple[str, ...],

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from storage_schema.errors import UserError
+from storage_schema.machine import MAX_SLOTS
 
-MAX_SLOTS = 256
 _QUERY_LIMIT_S = 20.0
 
 

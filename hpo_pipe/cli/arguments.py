@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hpo_pipe.count_type import Count
+
 if TYPE_CHECKING:
     _Text = click.ParamType[str]
     _Number = click.ParamType[float]
@@ -44,6 +46,9 @@ class Duration(_Number):
 
     name = "duration"
 
+    def __init__(self, *, positive: bool = False) -> None:
+        self.positive = positive
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return seconds."""
         if isinstance(value, int | float):
@@ -51,7 +56,10 @@ class Duration(_Number):
         found = _DURATION.fullmatch(str(value).strip())
         if not found:
             self.fail(f"{value!r} is not a duration like 90s, 15min, 2h or 1d", param, ctx)
-        return float(found[1]) * _SECONDS[found[2] or ""]
+        seconds = float(found[1]) * _SECONDS[found[2] or ""]
+        if self.positive and not seconds:
+            self.fail(f"{value!r}: expected more than 0", param, ctx)
+        return seconds
 
 
 class OrNone(_Any):
@@ -78,7 +86,7 @@ def url_argument(function: _F) -> _F:
 
 def trial_argument(function: _F) -> _F:
     """Add the positional trial number."""
-    return click.argument("trial", type=click.IntRange(min=0))(function)
+    return click.argument("trial", type=Count(min=0))(function)
 
 
 def json_option(function: _F) -> _F:
@@ -86,6 +94,23 @@ def json_option(function: _F) -> _F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+EXAMPLE_COLUMNS = 100
+
+
 def examples(*lines: str) -> str:
-    """Return an epilog that shows `lines` as they are."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    """Return an epilog that shows `lines` as they are; long commands go on in a next line, as a shell takes it."""
+    return "\b\nExamples:\n" + "\n".join(f"  {part}" for line in lines for part in _broken(line))
+
+
+def _broken(command: str) -> list[str]:
+    """Break a long command before options. What explains a command stands behind it, after spaces: left as it is."""
+    if len(command) <= EXAMPLE_COLUMNS or "   " in command:
+        return [command]
+    parts = [""]
+    for word in re.split(r" (?=--)", command):
+        if parts[-1] and len(parts[-1]) + len(word) > EXAMPLE_COLUMNS - 3:
+            parts[-1] += " \\"
+            parts.append(f"    {word}")
+        else:
+            parts[-1] += f" {word}" if parts[-1] else word
+    return parts

@@ -8,6 +8,7 @@ import click
 
 from hpo_pipe.cli.arguments import Duration, examples, url_argument
 from hpo_pipe.cli.output import say
+from hpo_pipe.count_type import Count
 from storage_schema.records.submission import MAX_WORKERS
 
 
@@ -31,8 +32,10 @@ from storage_schema.records.submission import MAX_WORKERS
     is_flag=True,
     help="Also start workers like those submitted last, as many as can be used (`submit reconcile`).",
 )
-@click.option("--min-workers", type=click.IntRange(0, MAX_WORKERS), help="With --autoscale.  [default: 0]")
-@click.option("--max-workers", type=click.IntRange(0, MAX_WORKERS), help="With --autoscale.")
+@click.option(
+    "--min-workers", type=Count(0, MAX_WORKERS), help="With --autoscale: never fewer.  [default: 0]"
+)
+@click.option("--max-workers", type=Count(0, MAX_WORKERS), help="With --autoscale: never more.")
 def coordinator(
     url: str,
     once: bool,

@@ -8,6 +8,7 @@ import click
 
 from hpo_pipe.cli.arguments import examples, url_argument
 from hpo_pipe.cli.output import print_lines, say
+from hpo_pipe.count_type import Count
 
 
 @click.command(
@@ -20,7 +21,7 @@ from hpo_pipe.cli.output import print_lines, say
 @click.argument("study_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @url_argument
 @click.option(
-    "--seed", type=click.IntRange(min=0), help="Of all random draws; else the study file's, or a random one."
+    "--seed", type=Count(min=0), help="Of all random draws; else the study file's, or a random one."
 )
 def create(study_file: Path, url: str, seed: int | None) -> None:
     """Create a study, and print the commands that work on it.

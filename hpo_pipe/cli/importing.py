@@ -8,6 +8,7 @@ import click
 
 from hpo_pipe.cli.arguments import examples
 from hpo_pipe.cli.output import say
+from hpo_pipe.count_type import Count
 
 
 @click.group(
@@ -40,7 +41,7 @@ def importing() -> None:
 )
 @click.option(
     "--max-resource",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     help="How often a whole training reports its objective, where the request does not say.",
 )
 def sagemaker(

@@ -8,6 +8,7 @@ import click
 
 from hpo_pipe.cli.arguments import NO_LIMIT, Duration, OrNone, examples, json_option, url_argument
 from hpo_pipe.cli.output import print_json, print_lines, say
+from hpo_pipe.count_type import Count
 
 
 @click.command(
@@ -20,10 +21,8 @@ from hpo_pipe.cli.output import print_json, print_lines, say
     ),
 )
 @url_argument
-@click.option("--trials", type=OrNone(click.IntRange(min=1), "count"), help="Trials in all.")
-@click.option(
-    "--total-resource", type=OrNone(click.IntRange(min=1), "units"), help="Units of training in all."
-)
+@click.option("--trials", type=OrNone(Count(min=1), "count"), help="Trials in all.")
+@click.option("--total-resource", type=OrNone(Count(min=1), "units"), help="Units of training in all.")
 @click.option(
     "--wall-time",
     "wall_s",
@@ -43,7 +42,7 @@ from hpo_pipe.cli.output import print_json, print_lines, say
 )
 @click.option(
     "--not-improving",
-    type=OrNone(click.IntRange(min=1), "count"),
+    type=OrNone(Count(min=1), "count"),
     help="End when so many trials came back without improving on the best result.",
 )
 @click.option(

@@ -10,6 +10,7 @@ import click
 
 from hpo_pipe.cli.arguments import examples, trial_argument, url_argument
 from hpo_pipe.cli.output import print_output, say
+from hpo_pipe.count_type import Count
 
 if TYPE_CHECKING:
     from hpo_pipe.study import OpenStudy
@@ -35,9 +36,7 @@ _OVERLAP = 4096
 @click.option(
     "--spec", "spec_text", metavar="SPEC", help="A piece of the trial, as `why` names it; else the newest."
 )
-@click.option(
-    "--attempt", type=click.IntRange(min=1), help="The attempt; else the newest that printed something."
-)
+@click.option("--attempt", type=Count(min=1), help="The attempt; else the newest that printed something.")
 @click.option("--follow", "-f", is_flag=True, help="Go on while the trial is waiting or running.")
 def logs(url: str, trial: int, spec_text: str | None, attempt: int | None, follow: bool) -> int:
     """Print what a trial printed: of each attempt the first and the last MiB."""

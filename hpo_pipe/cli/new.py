@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("path", type=click.Path(path_type=Path), required=False)
-@click.option("--name", help="The study's name; else the file's.")
+@click.option("--name", metavar="NAME", help="The study's name; else the file's.")
 @click.option("--example", metavar="NAME", help="Write a whole example instead: digits.")
 def new(path: Path | None, name: str | None, example: str | None) -> None:
     """Write a study file with every key explained, or a whole example. Overwrites nothing."""

@@ -11,6 +11,7 @@ import click
 from hpo_pipe.cli.arguments import StudyUrl, examples
 from hpo_pipe.cli.failures import CONFIGURATION, CTRL_C, FAILURE, INTERRUPTED, complain
 from hpo_pipe.cli.output import print_lines, say
+from hpo_pipe.count_type import Count
 from storage_schema.machine import MAX_PRICE
 
 if TYPE_CHECKING:
@@ -33,11 +34,9 @@ MAX_WORKERS = 256
 )
 @click.argument("study_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("url", type=StudyUrl(), required=False)
-@click.option(
-    "--workers", type=click.IntRange(1, MAX_WORKERS), default=1, show_default=True, help="Worker processes."
-)
-@click.option("--slots", type=click.IntRange(min=1), help="Trials at a time in each worker.")
-@click.option("--gpus-per-trial", type=click.IntRange(min=0), help="GPUs dealt to each trial.")
+@click.option("--workers", type=Count(1, MAX_WORKERS), default=1, show_default=True, help="Worker processes.")
+@click.option("--slots", type=Count(min=1), help="Trials at a time in each worker.")
+@click.option("--gpus-per-trial", type=Count(min=0), help="GPUs dealt to each trial.")
 @click.option(
     "--price-per-hour",
     type=click.FloatRange(0, MAX_PRICE),
@@ -45,7 +44,7 @@ MAX_WORKERS = 256
     help="What this machine costs, shared by the workers: for a study that has a budget.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), help="Of all random draws; else the study file's, or a random one."
+    "--seed", type=Count(min=0), help="Of all random draws; else the study file's, or a random one."
 )
 @click.option(
     "--logs",

@@ -12,6 +12,7 @@ import click
 
 from hpo_pipe.cli.arguments import Duration, examples
 from hpo_pipe.cli.output import console, on_terminal, print_grid, print_json, print_lines, say
+from hpo_pipe.count_type import Count
 
 if TYPE_CHECKING:
     from hpo_pipe.simulate.comparison import Comparison, Setting
@@ -66,20 +67,16 @@ class Budget(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     help="A scheduler, a searcher, or both with a plus: asha, 'asha(eta=4)', hyperband+kde, 'asha(brackets=2)+gp'; "
     "options as in [algorithm], eta and min as in [resource], in TOML. `study` is the study's own. May be repeated.",
 )
-@click.option(
-    "--workers", type=click.IntRange(1, 100_000), default=8, show_default=True, help="One trial each."
-)
+@click.option("--workers", type=Count(1, 100_000), default=8, show_default=True, help="One trial each.")
 @click.option(
     "--budget", type=Budget(), help="End after so many units of training, or whole trainings as in 50x."
 )
 @click.option(
     "--time", "seconds", type=Duration(), help="End after so much virtual time, as in 90min or 12h."
 )
-@click.option("--trials", type=click.IntRange(min=1), help="End after so many trials.")
-@click.option(
-    "--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Runs of each algorithm."
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The first of them.")
+@click.option("--trials", type=Count(min=1), help="End after so many trials.")
+@click.option("--seeds", type=Count(1, 1000), default=3, show_default=True, help="Runs of each algorithm.")
+@click.option("--seed", type=Count(min=0), default=0, show_default=True, help="The first of them.")
 @click.option(
     "--only-recorded",
     is_flag=True,
@@ -98,6 +95,7 @@ class Budget(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 @click.option(
     "--spread",
     type=click.FloatRange(0, 2),
+    metavar="NUMBER",
     default=0.0,
     help="How much workers differ in speed: the standard deviation of the logarithm.",
 )

@@ -9,6 +9,7 @@ import click
 
 from hpo_pipe.cli.arguments import examples, trial_argument, url_argument
 from hpo_pipe.cli.output import say
+from hpo_pipe.count_type import Count
 
 if TYPE_CHECKING:
     from storage_schema.codec import Json
@@ -43,7 +44,7 @@ def enqueue(url: str, pairs: tuple[str, ...]) -> None:
 
 @click.command(epilog=examples("hpo-pipe stop ./study", "hpo-pipe stop ./study --trial 7"))
 @url_argument
-@click.option("--trial", type=click.IntRange(min=0), help="Stop this trial instead of the whole study.")
+@click.option("--trial", type=Count(min=0), help="Stop this trial instead of the whole study.")
 def stop(url: str, trial: int | None) -> None:
     """End the study, or one trial. What runs is told to stop; results so far are kept."""
     from hpo_pipe.study import open_study

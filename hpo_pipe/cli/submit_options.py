@@ -11,11 +11,12 @@ import click
 
 from hpo_pipe.cli.arguments import Duration
 from hpo_pipe.cli.output import say
+from hpo_pipe.count_type import Count
 from hpo_pipe.launch.order import HIRING, Plan, Price
 from hpo_pipe.launch.target import OPTIONAL, Target
 from storage_schema.codec import Json
 from storage_schema.errors import UserError
-from storage_schema.machine import MAX_PRICE, ON_DEMAND
+from storage_schema.machine import MAX_PRICE, MAX_SLOTS, ON_DEMAND
 from storage_schema.records.submission import MAX_WORKERS
 
 if TYPE_CHECKING:
@@ -30,18 +31,17 @@ def common_options(target: Target) -> list[click.Option]:
 
 
 def _all_options() -> list[click.Option]:
-    positive = click.IntRange(min=1)
     return [
         click.Option(
             ["--workers"],
-            type=click.IntRange(0, MAX_WORKERS),
+            type=Count(0, MAX_WORKERS),
             default=1,
             show_default=True,
             help="How many; 0 only records the rest, for `submit reconcile`.",
         ),
-        click.Option(["--gpus"], type=click.IntRange(min=0), help="GPUs of each worker's machine."),
-        click.Option(["--gpus-per-trial"], type=click.IntRange(min=0), help="GPUs dealt to each trial."),
-        click.Option(["--slots"], type=positive, help="Trials at a time in each worker."),
+        click.Option(["--gpus"], type=Count(min=0), help="GPUs of each worker's machine."),
+        click.Option(["--gpus-per-trial"], type=Count(min=0), help="GPUs dealt to each trial."),
+        click.Option(["--slots"], type=Count(1, MAX_SLOTS), help="Trials at a time in each worker."),
         *(
             click.Option([f"--{way}", "hiring"], flag_value=way, default=None, help=words)
             for way, words in zip(HIRING, _HIRING_WORDS, strict=True)
@@ -53,7 +53,9 @@ def _all_options() -> list[click.Option]:
             help="A worker with nothing to do for so long ends.  [default: 5min]",
         ),
         click.Option(
-            ["--max-runtime"], type=Duration(), help="A worker gives back what it holds after so long."
+            ["--max-runtime"],
+            type=Duration(positive=True),
+            help="A worker gives back what it holds after so long, and ends.",
         ),
         click.Option(
             ["--max-cost"],
@@ -61,18 +63,24 @@ def _all_options() -> list[click.Option]:
             metavar="DOLLARS",
             help="The study's budget: sets its limit `cost`, where that is not lower already.",
         ),
-        click.Option(["--image"], help="Container image with hpo-pipe, and the training's code or --code."),
+        click.Option(
+            ["--image"],
+            metavar="IMAGE",
+            help="Container image with hpo-pipe, and the training's code or --code.",
+        ),
         click.Option(
             ["--code"],
             type=click.Path(exists=True, file_okay=False, path_type=Path),
             help="Folder that trials run in; packed into the study's store, without what .hpoignore names.",
         ),
-        click.Option(["--env"], multiple=True, metavar="NAME=VALUE", help="For trials; no secrets."),
+        click.Option(
+            ["--env"], multiple=True, metavar="NAME=VALUE", help="A variable for trials; no secrets."
+        ),
         click.Option(
             ["--secret"],
             multiple=True,
             metavar="NAME=REFERENCE",
-            help="For trials, from where secrets are kept.",
+            help="For trials: an ARN of Secrets Manager or SSM, or file:/path, read where the workers run.",
         ),
         click.Option(["--tag"], multiple=True, metavar="KEY=VALUE", help="On what the provider makes."),
         click.Option(

@@ -6,6 +6,7 @@ import click
 
 from hpo_pipe.cli.arguments import examples, json_option, url_argument
 from hpo_pipe.cli.output import on_terminal, print_grid, print_json, say
+from hpo_pipe.count_type import Count
 
 
 @click.command(
@@ -31,7 +32,7 @@ from hpo_pipe.cli.output import on_terminal, print_grid, print_json, say
     metavar="KEY",
     help="number, value (best first), resource or state.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@click.option("--limit", type=Count(min=1), help="At most so many.")
 @json_option
 def trials(url: str, states: tuple[str, ...], sort: str, limit: int | None, as_json: bool) -> None:
     """List the trials of a study."""

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 import click
 
+from hpo_pipe.count_type import Count
 from storage_schema.codec import Json
 from storage_schema.errors import UserError
 from storage_schema.redaction import redacted
+
+_UNITS = ("SECONDS", "GB", "MIB")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,8 @@ class Own:
     pattern: str = ""
     """What a text must match as a whole."""
     example: str = ""
+    metavar: str = ""
+    """What help shows in a value's place; without one the name's last word, or N for integers without a unit."""
     multiple: bool = False
     most: int = 16
     """Of an option that may be repeated."""
@@ -44,17 +49,23 @@ class Own:
         """Return what click offers."""
         if self.flag:
             return click.Option([self.name], is_flag=True, help=self.help)
-        kind = click.STRING if self.low is None else click.IntRange(self.low, self.high)
-        shown = self.default is not None
         return click.Option(
             [self.name],
-            type=kind,
+            type=click.STRING if self.low is None else Count(self.low, self.high),
             multiple=self.multiple,
             default=self.default,
-            show_default=shown,
-            help=self.help,
-            required=self.required,
+            show_default=self.default is not None,
+            metavar=self.metavar or self._last_word(),
+            help=f"{self.help}  [required]"
+            if self.required
+            else self.help,  # demanded by `checked`, with the rest
         )
+
+    def _last_word(self) -> str:
+        word = self.name.rpartition("-")[2].upper()
+        if self.low is not None:
+            return word if word in _UNITS else "N"
+        return word.removesuffix("S") if self.multiple else word
 
     def checked(self, given: Json) -> Json:
         """Return what a record keeps of a value; raises UserError."""
@@ -62,8 +73,13 @@ class Own:
             return bool(given)
         if self.multiple:
             found = list(given or ())
-            if len(found) > self.most or len(set(found)) < len(found):
-                raise UserError(f"{self.name}: {len(found)} of them, expected at most {self.most}, each once")
+            if len(found) > self.most:
+                raise UserError(f"{self.name}: {len(found)} of them, expected at most {self.most}")
+            twice = next((item for at, item in enumerate(found) if item in found[:at]), None)
+            if twice is not None:
+                raise UserError(
+                    f"{self.name} {redacted(str(twice))[:80]!r} is given twice, expected each once"
+                )
             if self.required and not found:
                 raise UserError(f"{self.name} is missing, expected {self._wanted()}")
             return [self._one(item) for item in found]

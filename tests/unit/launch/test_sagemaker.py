@@ -117,7 +117,7 @@ def test_offers_are_the_types_in_the_users_order_and_then_on_demand() -> None:
         (
             {"instance_type": ["ml.g5.xlarge"] * 2},
             {},
-            "--instance-type: 2 of them, expected at most 10, each once",
+            "--instance-type 'ml.g5.xlarge' is given twice",
         ),
         ({"role_arn": None}, {}, "--role-arn is missing"),
         ({"role_arn": "hpo-pipe-worker"}, {}, "--role-arn is 'hpo-pipe-worker'"),

@@ -42,7 +42,8 @@ class AwsBatch:
         "hpo-pipe submit aws-batch s3://bucket/studies/first --workers 8 --job-queue gpus-spot --spot "
         "--job-definition hpo-worker",
         "hpo-pipe submit aws-batch s3://bucket/studies/first --job-queue gpus --image 111122223333.dkr.ecr."
-        "eu-west-1.amazonaws.com/train:7 --gpus 1 --vcpus 4 --memory 15000 --job-role-arn arn:aws:iam::...",
+        "eu-west-1.amazonaws.com/train:7 --gpus 1 --vcpus 4 --memory 15000 "
+        "--job-role-arn arn:aws:iam::111122223333:role/hpo-pipe-worker",
     )
     options = (*options_of(TABLE), REGION, PROFILE)
     takes = frozenset({"gpus", "hiring", "image", "code", "env", "secret", "tag"})

@@ -35,15 +35,17 @@ TABLE: Final = (
     Own(name="--vcpus", help="vCPUs of each job.", low=1, high=1024),
     Own(
         name="--memory",
-        help="MiB of each job; a little less than the machine has, or the job waits for ever.",
+        help="Memory of each job; a little less than the machine has, or the job waits for ever.",
         low=4,
         high=32_000_000,
+        metavar="MIB",
     ),
     Own(
         name="--shared-memory-size",
-        help="MiB of /dev/shm, which data loaders of PyTorch use; with --image.",
+        help="Size of /dev/shm, which data loaders of PyTorch use; with --image.",
         low=1,
         high=32_000_000,
+        metavar="MIB",
     ),
     Own(
         name="--job-role-arn",
@@ -84,10 +86,11 @@ TABLE: Final = (
     ),
     Own(
         name="--container-stop-timeout",
-        help="Seconds from SIGTERM to SIGKILL: what ECS_CONTAINER_STOP_TIMEOUT is on your machines; infra/ sets 120.",
+        help="From SIGTERM to SIGKILL: what ECS_CONTAINER_STOP_TIMEOUT is on your machines; infra/ sets 120.",
         low=2,
         high=3600,
         default=STOP_S,
+        metavar="SECONDS",
     ),
 )
 

@@ -83,7 +83,7 @@ TABLE: Final = (
     ),
     Own(
         name="--security-group-ids",
-        help="May be repeated.",
+        help="Security group in their VPC; may be repeated. With --subnets.",
         pattern=r"sg-[0-9a-z]{1,32}",
         example="sg-0abc1234",
         multiple=True,
@@ -98,6 +98,7 @@ TABLE: Final = (
     Own(
         name="--s3-output-path",
         help="Where SageMaker would put a model; workers leave none there.  [default: sagemaker/ below the study]",
+        metavar="S3_URI",
         pattern=r"s3://[a-z0-9][a-z0-9.-]{1,62}(/.{0,900})?",
         example="s3://bucket/output",
     ),
