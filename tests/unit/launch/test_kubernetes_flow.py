@@ -148,6 +148,7 @@ def test_cancelling_deletes_the_job_and_leaves_pods_their_grace(kube: Cluster) -
     assert TARGET.cancel(ordered, (ordered.name,)) == 2
     assert not kube.jobs
     assert kube.deletion == {"propagationPolicy": "Foreground"}
+    assert kube.requests[-1][0] == "DELETE", "nobody waits for workers that hand back"
 
 
 def test_waiting_workers_are_withdrawn_from_the_end_and_those_that_run_stay(kube: Cluster) -> None:

@@ -122,16 +122,16 @@ class Kubernetes:
         how = (f"--container={CONTAINER}", f"--tail={lines}", "--prefix", "--ignore-errors")
         argv = kubectl(order.settings, "logs", selector(order, index), *how)
         said = answer_of(argv, source=SOURCE, limit_s=LOGS_LIMIT_S)
-        last = ""
-        for line in said.splitlines():
-            prefix, bracket, text = line.partition("] ")
+        printed: dict[str, list[str]] = {name: [] for name in by_name}
+        for line in said.splitlines():  # pod after pod, in any order
+            prefix, _, text = line.partition("] ")
             name = prefix.removeprefix("[pod/").partition("/")[0]
-            if not bracket or name not in by_name:
-                continue  # kubectl's own words on a pod that has printed nothing yet
-            if name != last:
+            if name in printed:  # others are kubectl's own words, on a pod that has printed nothing yet
+                printed[name].append(text)
+        for name, found in printed.items():
+            if found:
                 yield f"==> {order.job_name(by_name[name].index)} ({name}) <=="
-                last = name
-            yield text
+                yield from found
 
 
 TARGET = Kubernetes()
