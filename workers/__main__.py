@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import socket
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,7 +19,7 @@ from storage_schema.errors import (
     UserError,
 )
 from storage_schema.keys import CODE, parse_code_key
-from storage_schema.machine import MAX_PRICE, MAX_SLOTS, MachineFacts, facts_of
+from storage_schema.machine import MAX_PRICE, MAX_SLOTS, facts_of
 from storage_schema.records import Study
 from storage_schema.redaction import RedactedStream
 from storage_schema.store import open_store
@@ -32,7 +30,7 @@ from workers.attempt import NotStartable
 from workers.budget import PriceWanted, lasts_s
 from workers.code import CodeMissing
 from workers.coordinator_process import CoordinatorStarter
-from workers.lease import Machine
+from workers.here import machine_here
 from workers.leaving import Departure, Leaving, leaving_options
 from workers.loop import EXIT_FAILED, Ends, Pace
 from workers.own_status import status_told
@@ -121,7 +119,8 @@ def _digest(context: click.Context, option: click.Parameter, text: str | None) -
 @click.option("--drain", is_flag=True, help="End as soon as nothing is claimable and nothing is held.")
 @click.option(
     "--workdir",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
     help="Folder that trials run in.  [default: this one]",
 )
 @click.option(
@@ -154,6 +153,7 @@ def _digest(context: click.Context, option: click.Parameter, text: str | None) -
     metavar="DOLLARS",
     help="What this machine costs, for `hpo-pipe cost`.  [default: HPO_PIPE_PRICE_PER_HOUR]",
 )
+@click.option("--check", is_flag=True, hidden=True, help="Only look at the options; for who starts workers.")
 @leaving_options
 @click.option("--name", metavar="NAME", help="Part of this worker's id.  [default: the host's name]")
 def worker(
@@ -172,6 +172,7 @@ def worker(
     coordinator: bool,
     withhold: tuple[str, ...],
     price_per_hour: float | None,
+    check: bool,
     name: str | None,
     leaving: Leaving,
 ) -> None:
@@ -182,6 +183,10 @@ def worker(
     if code is not None and workdir is not None:
         raise click.UsageError("--code and --workdir: trials run in one folder; give one of them")
     refs = parsed(secret)
+    if check:
+        return
+    if workdir is not None and not workdir.is_dir():
+        raise click.BadParameter(f"{str(workdir)!r} is no directory", param_hint="--workdir")
     hired = facts_of(os.environ, price_per_hour)  # noqa: TID251 (an edge)
     lasts = lasts_s(max_cost, hired)
     hired = tuple(sorted((*hired, ("code", code)))) if code else hired
@@ -206,7 +211,7 @@ def worker(
         trials_folder(world, code, workdir, environment, scratch) as folder,
     ):
         plan = Plan(
-            machine=_machine(name, len(gpus), len({gpu for slot in gpus for gpu in slot}), hired),
+            machine=machine_here(name, len(gpus), len({gpu for slot in gpus for gpu in slot}), hired),
             gpus=gpus,
             scratch=scratch,
             pace=Pace.of(world.store.url),
@@ -281,20 +286,6 @@ def _with_command(study: Study, command: tuple[str, ...]) -> Study:
     if not command:
         return study
     return replace(study, program=replace(study.program, command=command, function=""))
-
-
-def _machine(name: str | None, slots: int, gpus: int, hired: MachineFacts) -> Machine:
-    host = socket.gethostname()[:200]
-    facts = {"system": platform.system(), "machine": platform.machine(), "cpus": str(os.cpu_count() or 0)}
-    return Machine(
-        name=name or host.partition(".")[0],
-        host=host,
-        pid=os.getpid(),
-        slots=slots,
-        gpus=gpus,
-        facts=tuple(sorted(facts.items())),
-        hired=hired,
-    )
 
 
 if __name__ == "__main__":

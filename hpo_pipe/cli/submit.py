@@ -38,7 +38,7 @@ class _Targets(click.Group):
 
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(f"no target {args[0]!r}{nearest(args[0], known)}; there are {', '.join(known)}")
+            ctx.fail(f"no target {args[0]!r}{nearest(args[0], known)}; allowed: {', '.join(known)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -55,8 +55,22 @@ def _targets() -> list[str]:
     return [name for name in launchers() if name not in COMPANIONS]
 
 
+def _owners(option: str) -> list[str]:
+    """Return the targets that have an option."""
+    from hpo_pipe.cli.submit_options import common_options
+    from hpo_pipe.launch import find_target
+
+    found = []
+    for name in _targets():
+        target = find_target(name)
+        if any(option in made.opts for made in (*common_options(target), *target.options)):
+            found.append(name)
+    return found
+
+
 def _target_command(name: str) -> click.Command:
     from hpo_pipe.cli.submit_options import common_options
+    from hpo_pipe.cli.target_command import TargetCommand
     from hpo_pipe.launch import find_target
 
     target = find_target(name)
@@ -66,8 +80,9 @@ def _target_command(name: str) -> click.Command:
 
         return submit_to(target, url, given, arguments)
 
-    return click.Command(
+    return TargetCommand(
         name,
+        owners=_owners,
         callback=callback,
         params=[
             click.Argument(["url"], type=StudyUrl()),

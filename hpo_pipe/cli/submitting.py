@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hpo_pipe.cli.failures import CONFIGURATION, INTERRUPTED, complain
 from hpo_pipe.cli.output import print_json, print_lines, say
 from hpo_pipe.cli.submit_options import JSON, plan_of, with_prices
+from hpo_pipe.cli.target_command import check_worker_options
 from hpo_pipe.launch.order import Offer, Order, Plan
 from hpo_pipe.launch.target import ApiCall, Call, CommandCall, Target
 from storage_schema.codec import Json
@@ -37,6 +38,7 @@ def submit_to(target: Target, url: str, given: Mapping[str, Any], arguments: tup
     plan = with_prices(plan, target, settings, given)
     _check_budget(store, target, plan, settings, given)
     first = _order(target, plan, settings, given["workers"])
+    check_worker_options(first)
     calls = target.calls(first)  # before anything is written: a request that cannot be taken is refused here
     if given["dry_run"]:
         _show(calls, as_json=given["output"] == JSON)

@@ -84,6 +84,7 @@ def test_every_option_that_is_missing_is_told_at_once(run: Run, told: Teller) ->
     assert done.exit_code == 2
     assert done.stderr.splitlines() == [
         "hpo-pipe: error: --instance-type is missing, expected something like ml.g5.xlarge",
-        "hpo-pipe: error: --role-arn is missing, expected something like arn:aws:iam::111122223333:role/hpo-pipe-worker",
+        "hpo-pipe: error: --role-arn is missing, expected something like "
+        "arn:aws:iam::111122223333:role/hpo-pipe-worker",
         "hpo-pipe: error: --volume-kms-key-id is '?', expected something like alias/training",
     ]

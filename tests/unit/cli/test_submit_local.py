@@ -110,3 +110,43 @@ def test_a_wrong_option_starts_nothing(
     done = run("submit", "local", told.store.url, "--logs", tmp_path / "logs", *options)
     assert done.exit_code == 2 and words in done.output
     assert started == [] and list(told.store.list("submissions/")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("./other",), "'./other': one URL is expected, and options of the worker behind --"),
+        (("3", "--", "--drain"), "'3': one URL is expected"),
+        (("--", "--bogus"), "options of the worker, behind --: No such option '--bogus'"),
+        (("--", "--grace", "-3"), "options of the worker, behind --: Invalid value for '--grace'"),
+        (("--", "--notices", "perhaps"), "'auto', 'ec2', 'none'"),
+        (("--slots", "300"), "300 is not in the range 1<=x<=256"),
+        (("--max-runtime", "0min"), "expected more than 0"),
+        (("--job-queue", "q"), "local has no option --job-queue; it is one of aws-batch"),
+        (("--gpus", "1"), "local has no option --gpus; it is one of aws-batch"),
+        (("--wrkers", "1"), "'--workers'"),
+    ],
+)
+def test_what_the_worker_would_refuse_is_refused_before_it_is_started(
+    told: Teller,
+    run: Run,
+    started: list[tuple[str, ...]],
+    tmp_path: Path,
+    options: tuple[str, ...],
+    words: str,
+) -> None:
+    done = run("submit", "local", told.store.url, "--logs", tmp_path / "logs", *options)
+    assert done.exit_code == 2 and words in done.output
+    assert started == [] and list(told.store.list("submissions/")) == []
+
+
+def test_a_folder_that_is_on_the_workers_machine_alone_is_no_mistake(
+    told: Teller, run: Run, started: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    command = ("submit", "local", told.store.url, "--logs", tmp_path / "logs", "--", "--workdir", "/not/here")
+    assert run(*command).exit_code == 0 and started[0][-2:] == ("--workdir", "/not/here")
+
+
+def test_machines_are_hired_in_one_way(told: Teller, run: Run) -> None:
+    done = run("submit", "sagemaker", told.store.url, "--spot", "--on-demand")
+    assert done.exit_code == 2 and "--spot and --on-demand: give one of them" in done.output
