@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,26 @@ def test_what_becomes_of_a_worker_that_ended() -> None:
         for rule in spec["podFailurePolicy"]["rules"]
     ]
     assert rules == [("Ignore", None), ("Ignore", [75]), ("FailIndex", [2, 78])]
+
+
+def as_the_kubelet_expands(text: str, variables: dict[str, str]) -> str:
+    """Return what a container gets of an argument or a variable: $(NAME) filled in, $$ for $."""
+
+    def meaning(found: re.Match[str]) -> str:
+        name = found[1]
+        return "$" if name is None else variables.get(name, found[0])
+
+    return re.sub(r"\$(?:\$|\(([^)]*)\))", meaning, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["$(SECRET)", "$$(SECRET)", "$", "a$", "$$", "$$$", "$x", "$(", "{lr} $(date) $$"]
+)
+def test_the_kubelet_fills_in_nothing(text: str) -> None:
+    (container,) = pod(made(env=(("X", text),), arguments=("--", "sh", "-c", text)))["containers"]
+    told = {one["name"]: one["value"] for one in container["env"]}
+    for written in (told["X"], container["args"][-1]):
+        assert as_the_kubelet_expands(written, {"SECRET": "s", "date": "d"}) == text
 
 
 def test_its_arguments_are_a_workers() -> None:

@@ -39,7 +39,7 @@ def pod(ordered: Order, index: int, phase: str, number: int = 0, **status: Any) 
         "kind": "Pod",
         "apiVersion": "v1",
         "metadata": {
-            "name": f"{ordered.name}-{index}-{number}abcd",
+            "name": f"{ordered.name}-{index}-{9 - number}abcd",  # random in truth
             "namespace": "vision",
             "creationTimestamp": f"2026-01-01T00:00:{number:02}Z",
             "labels": {
