@@ -145,7 +145,10 @@ def test_the_example_is_applied_changed_found_unchanged_and_destroyed(aws: S3Ser
     ecr = client(aws, "ecr")
     ecr.put_image(repositoryName="hpo-pipe-coordinator", imageManifest=MANIFEST, imageTag="1")
     image = f"-var=coordinator_image={repository}:1"
+    with pytest.raises(ClientError):
+        iam.get_role_policy(RoleName="hpo-pipe-coordinator", PolicyName="launch-aws-batch")
 
+    (terraform.folder / "given.auto.tfvars.json").write_text(json.dumps({**given, "max_workers": 4}), "utf-8")
     (terraform.folder / "override.tf").write_text(PROVIDER + BATCH % 60, "utf-8")
     terraform.run("apply", "-auto-approve", "-input=false", image)
     check_that_nothing_would_change(terraform, image)
@@ -153,7 +156,7 @@ def test_the_example_is_applied_changed_found_unchanged_and_destroyed(aws: S3Ser
     assert told["study_url"] == f"s3://{BUCKET}/studies/first"
     check_the_bucket(aws)
     check_the_queue(aws, told)
-    check_the_coordinator(aws)
+    check_the_coordinator(aws, told)
 
     ecr.batch_delete_image(repositoryName="hpo-pipe-coordinator", imageIds=[{"imageTag": "1"}])
     terraform.run("destroy", "-auto-approve", "-input=false", image)
@@ -248,10 +251,17 @@ def check_the_queue(aws: S3Server, told: dict[str, Any]) -> None:
     assert told["job_queue_arn"] in document["Statement"][0]["Resource"]
 
 
-def check_the_coordinator(aws: S3Server) -> None:
+def check_the_coordinator(aws: S3Server, told: dict[str, Any]) -> None:
     schedule = client(aws, "scheduler").get_schedule(Name="hpo-pipe-coordinator")
     assert schedule["ScheduleExpression"] == "rate(1 minute)" and schedule["State"] == "ENABLED"
     (mapping,) = client(aws, "lambda").list_event_source_mappings()["EventSourceMappings"]
     assert mapping["EventSourceArn"].endswith(":hpo-pipe-coordinator-events")
-    with pytest.raises(ClientError):
-        client(aws, "iam").get_role_policy(RoleName="hpo-pipe-coordinator", PolicyName="launch-aws-batch")
+    function = client(aws, "lambda").get_function_configuration(FunctionName="hpo-pipe-coordinator")
+    assert function["Environment"]["Variables"]["HPO_PIPE_MAX_WORKERS"] == "4"
+    iam = client(aws, "iam")
+    launch, store = (
+        iam.get_role_policy(RoleName="hpo-pipe-coordinator", PolicyName=name)["PolicyDocument"]["Statement"]
+        for name in ("launch-aws-batch", "store")
+    )
+    assert {told["job_queue_arn"], told["job_definition_arn"]} <= set(launch[0]["Resource"])
+    assert "submissions/*" in str(store)

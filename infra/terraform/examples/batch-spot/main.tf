@@ -47,6 +47,7 @@ module "iam" {
   study           = var.study
   worker_services = ["ecs-tasks"]
   submitters      = var.submitters
+  scaling         = var.max_workers != null
 
   batch = {
     job_queue_arn      = module.batch.job_queue_arn
@@ -58,10 +59,11 @@ module "iam" {
 module "coordinator" {
   source = "../../modules/coordinator"
 
-  name      = "${var.name}-coordinator"
-  bucket    = module.storage.bucket
-  study     = var.study
-  role_name = module.iam.coordinator_role_name
-  image_uri = var.coordinator_image
-  on_events = var.on_events
+  name        = "${var.name}-coordinator"
+  bucket      = module.storage.bucket
+  study       = var.study
+  role_name   = module.iam.coordinator_role_name
+  image_uri   = var.coordinator_image
+  max_workers = var.max_workers
+  on_events   = var.on_events
 }

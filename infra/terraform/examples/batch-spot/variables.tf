@@ -67,6 +67,12 @@ variable "coordinator_image" {
   default     = null
 }
 
+variable "max_workers" {
+  description = "Let the coordinator start workers, at most so many, like those of `hpo-pipe submit aws-batch ... --workers 0`. Null: it starts none."
+  type        = number
+  default     = null
+}
+
 variable "on_events" {
   description = "Let the coordinator tick also when results come in."
   type        = bool

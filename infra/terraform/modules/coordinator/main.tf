@@ -9,6 +9,13 @@ locals {
   events   = var.image_uri != null && var.on_events ? 1 : 0
   schedule = "arn:${data.aws_partition.current.partition}:scheduler:${local.place}:schedule/default/${var.name}"
   role_arn = "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:role/${var.role_name}"
+
+  # A round that scales comes after the ticks, and has a provider to wait for.
+  timeout = max(var.timeout_seconds, var.tick_for_seconds + (var.max_workers == null ? 30 : 60))
+  scaling = var.max_workers == null ? {} : {
+    HPO_PIPE_MAX_WORKERS = tostring(var.max_workers)
+    HPO_PIPE_MIN_WORKERS = tostring(var.min_workers)
+  }
 }
 
 resource "aws_ecr_repository" "coordinator" {
@@ -39,16 +46,16 @@ resource "aws_lambda_function" "coordinator" {
   architectures                  = [var.architecture]
   role                           = local.role_arn
   memory_size                    = var.memory_mb
-  timeout                        = max(var.timeout_seconds, var.tick_for_seconds + 30)
+  timeout                        = local.timeout
   reserved_concurrent_executions = var.reserved_concurrency
   tags                           = var.tags
 
   environment {
-    variables = {
+    variables = merge(local.scaling, {
       HPO_PIPE_STUDY    = "s3://${var.bucket}/${var.study}"
       HPO_PIPE_SCHEDULE = "default/${var.name}"
       HPO_PIPE_TICK_FOR = tostring(var.tick_for_seconds)
-    }
+    })
   }
 
   depends_on = [aws_cloudwatch_log_group.coordinator, aws_iam_role_policy.function]
@@ -138,7 +145,7 @@ resource "aws_scheduler_schedule" "tick" {
 resource "aws_sqs_queue" "events" {
   name                       = "${var.name}-events"
   message_retention_seconds  = 300
-  visibility_timeout_seconds = max(var.timeout_seconds, var.tick_for_seconds + 30)
+  visibility_timeout_seconds = local.timeout
   sqs_managed_sse_enabled    = true
   tags                       = var.tags
 }

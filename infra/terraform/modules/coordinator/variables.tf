@@ -67,6 +67,28 @@ variable "tick_for_seconds" {
   }
 }
 
+variable "max_workers" {
+  description = "Also keep as many workers as the study can use, at most so many, like those that were submitted last. Needs scaling = true of the module iam. Null: others start workers."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.max_workers == null ? true : var.max_workers >= 0 && floor(var.max_workers) == var.max_workers
+    error_message = "A whole number of at least 0, or null."
+  }
+}
+
+variable "min_workers" {
+  description = "With max_workers: at least so many while the study is under way."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.min_workers >= 0 && floor(var.min_workers) == var.min_workers
+    error_message = "A whole number of at least 0."
+  }
+}
+
 variable "on_events" {
   description = "Also tick when the bucket tells of new results, within batch_seconds. Needs events = true of the module storage."
   type        = bool

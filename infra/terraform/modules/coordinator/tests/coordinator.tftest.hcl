@@ -59,6 +59,11 @@ run "a_tick_a_minute_and_nothing_is_tried_again" {
   }
 
   assert {
+    condition     = !contains(keys(aws_lambda_function.coordinator[0].environment[0].variables), "HPO_PIPE_MAX_WORKERS")
+    error_message = "It starts no workers unless asked to."
+  }
+
+  assert {
     condition     = length(aws_lambda_event_source_mapping.events) == 0 && length(aws_cloudwatch_event_rule.written) == 0
     error_message = "Events only where asked."
   }
@@ -77,6 +82,41 @@ run "a_tick_a_minute_and_nothing_is_tried_again" {
     condition     = aws_cloudwatch_log_group.coordinator.retention_in_days == 30
     error_message = "Logs are not kept, and paid for, for ever."
   }
+}
+
+run "it_scales_where_it_is_told_how_far" {
+  command = apply
+
+  variables {
+    max_workers      = 16
+    min_workers      = 1
+    tick_for_seconds = 100
+  }
+
+  assert {
+    condition     = aws_lambda_function.coordinator[0].environment[0].variables.HPO_PIPE_MAX_WORKERS == "16" && aws_lambda_function.coordinator[0].environment[0].variables.HPO_PIPE_MIN_WORKERS == "1"
+    error_message = "The function is told how many workers there may be."
+  }
+
+  assert {
+    condition     = aws_lambda_function.coordinator[0].environment[0].variables.HPO_PIPE_STUDY == "s3://trials/studies/first"
+    error_message = "And its study as before."
+  }
+
+  assert {
+    condition     = aws_lambda_function.coordinator[0].timeout == 160 && aws_sqs_queue.events.visibility_timeout_seconds == 160
+    error_message = "There is time for a round after the ticks."
+  }
+}
+
+run "workers_that_are_no_number_are_refused" {
+  command = plan
+
+  variables {
+    max_workers = 1.5
+  }
+
+  expect_failures = [var.max_workers]
 }
 
 run "events_come_in_batches_and_only_from_the_rule" {
