@@ -121,6 +121,8 @@ class Stack:
                 return self._value(said[1] if self._holds(said[0]) else said[2])
             case "Fn::Not":
                 return not self._value(said[0])
+            case "Fn::And":
+                return all(map(self._value, said))
             case "Fn::Equals":
                 left, right = map(self._value, said)
                 return str(left) == str(right)

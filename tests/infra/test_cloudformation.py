@@ -14,6 +14,8 @@ import pytest
 
 from hpo_pipe.launch.iam import Named, Role, bucket_policy, joined, launch_policy, role_policy, tls_policy
 from hpo_pipe.launch.lambda_event import MATTERS
+from hpo_pipe.launch.lambda_handler import RESERVE_S
+from hpo_pipe.launch.lambda_scaling import ROUND_S
 from hpo_pipe.launch.own_schedule import schedule_named
 from storage_schema.store.key_rules import is_key
 from tests.infra.stack import ACCOUNT, COORDINATOR, GIVEN, REGION, TEMPLATE, WORKER, Stack, template
@@ -80,7 +82,10 @@ def _sorted(document: dict[str, Any]) -> dict[str, Any]:
 def test_documents_fit_where_they_go() -> None:
     long = {"BucketName": "b" * 63, "Study": "studies/" + "s" * 52, "StudyName": "n" * 63}
     stack = Stack(
-        **long, **COORDINATOR, SecretArns="arn:aws:secretsmanager:eu-west-1:111122223333:secret:x-AbCdEf"
+        **long,
+        **COORDINATOR,
+        MaxWorkers="9",
+        SecretArns="arn:aws:secretsmanager:eu-west-1:111122223333:secret:x-AbCdEf",
     )
     inline: dict[str, int] = {}
     for name, made in stack.resources.items():
@@ -94,6 +99,7 @@ def test_documents_fit_where_they_go() -> None:
                 role = made["Properties"]["RoleName"]
                 inline[role] = inline.get(role, 0) + size
     assert inline and max(inline.values()) < 10240
+    assert TEMPLATE.stat().st_size <= 51_200  # more would have to lie in a bucket first
 
 
 def test_the_bucket_refuses_what_would_break_a_study() -> None:
@@ -222,6 +228,18 @@ def test_the_function_is_called_each_minute_and_by_what_matters() -> None:
     assert stack["EventQueue"]["VisibilityTimeout"] >= 6 * function["Timeout"]  # as Lambda asks for
     assert stack["EventSource"]["MaximumBatchingWindowInSeconds"] > 0
     assert int(variables["HPO_PIPE_TICK_FOR"]) == 0
+
+
+def test_the_function_scales_workers_only_if_told_how_far() -> None:
+    plain, scales = Stack(**COORDINATOR), Stack(**COORDINATOR, MaxWorkers="16")
+    assert scales.document("CoordinatorRights") == role_policy(URL, Role.COORDINATOR, scales=True)
+    assert scales["CoordinatorRole"]["ManagedPolicyArns"] == ["<LaunchRights>"]
+    assert scales["Coordinator"]["Environment"]["Variables"]["HPO_PIPE_MAX_WORKERS"] == "16"
+    assert "ManagedPolicyArns" not in plain["CoordinatorRole"]
+    assert "HPO_PIPE_MAX_WORKERS" not in plain["Coordinator"]["Environment"]["Variables"]
+    assert set(Stack(MaxWorkers="16").resources) == set(Stack().resources), "without a function nobody scales"
+    most = int(template()["Parameters"]["TickForSeconds"]["MaxValue"])
+    assert plain["Coordinator"]["Timeout"] >= most + ROUND_S + RESERVE_S, "a round has time behind all ticks"
 
 
 def test_the_function_may_switch_its_own_schedule_off_and_no_other() -> None:
