@@ -26,8 +26,9 @@ def say(message: str) -> None:
 
 
 def print_lines(lines: list[str]) -> None:
-    """Print text as data."""
-    click.echo("\n".join(one_line(line) for line in lines))
+    """Print text as data; nothing at all where there are no lines."""
+    for line in lines:
+        click.echo(one_line(line))
 
 
 def print_json(value: Json) -> None:
@@ -35,12 +36,22 @@ def print_json(value: Json) -> None:
     click.echo(printable_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
-def print_grid(grid: Grid) -> None:
-    """Print a table: aligned on a terminal, tab-separated with a heading elsewhere."""
+def print_grid(grid: Grid, told: frozenset[str] = frozenset()) -> None:
+    """Print a table: aligned on a terminal, tab-separated with a heading elsewhere.
+
+    On a terminal, columns of `told` are left out where they have only empty cells and zeros: they tell nothing, and
+    take the place of those that do.
+    """
     if on_terminal():
         from hpo_pipe.report.live import print_grid_on_terminal
 
-        print_grid_on_terminal(console(), grid.columns, grid.rows, grid.right)
+        kept = [
+            at
+            for at, name in enumerate(grid.columns)
+            if name not in told or any(row[at] not in ("", "0") for row in grid.rows)
+        ]
+        rows = [tuple(row[at] for at in kept) for row in grid.rows]
+        print_grid_on_terminal(console(), tuple(grid.columns[at] for at in kept), tuple(rows), grid.right)
         return
     for row in (grid.columns, *grid.rows):
         click.echo("\t".join(one_line(cell).replace("\t", "\\t") for cell in row))

@@ -123,7 +123,12 @@ def logs(url: str, number: int | None, job: str | None, lines: int) -> None:
     except TargetUnavailable as error:
         raise StoreUnavailable(f"submission {known.number} ({known.order.target}): {error}") from None
     if not found:
-        say(f"submission {known.number}: nothing was printed{f' by {job}' if job else ''} yet")
+        names = (
+            f"; its jobs are {', '.join(known.jobs[:5])}{', ...' if len(known.jobs) > 5 else ''}"
+            if job
+            else ""
+        )
+        say(f"submission {known.number}: nothing was printed{f' by {job}' if job else ''} yet{names}")
 
 
 def _opened(url: str) -> Desk:
@@ -157,12 +162,11 @@ def _looked(desk: Desk, known: Known) -> tuple[Look | None, str]:
     from hpo_pipe.launch.target import TargetUnavailable
     from storage_schema.errors import UserError
 
-    if known.unsettled:
-        return None, "its launcher has not said yet what came of it"
     if known.over and not known.jobs:
         return None, ""
+    silent = "its launcher has not said yet what came of it" if known.unsettled else ""
     try:
-        return desk.look(find_target(known.order.target), known), ""
+        return desk.look(find_target(known.order.target), known), silent
     except (TargetUnavailable, UserError) as error:
         return None, str(error)
 
@@ -181,7 +185,8 @@ def _print_table(looked: list[tuple[Known, Look | None]]) -> None:
         rows.append((*what, str(known.record.workers), str(known.workers), *counts, said))
     numbers = ("asked", "started", *map(str, JobState))
     columns = ("number", "target", "offer", "state", *numbers, "refusal")
-    print_grid(Grid(columns=columns, rows=tuple(rows), right=frozenset({"number", *numbers})))
+    grid = Grid(columns=columns, rows=tuple(rows), right=frozenset({"number", *numbers}))
+    print_grid(grid, told=frozenset({"offer", "asked", "refusal", *map(str, JobState)}))
 
 
 def _print_jobs(known: Known, look: Look | None) -> None:

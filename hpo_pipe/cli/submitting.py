@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpo_pipe.cli.failures import CONFIGURATION, INTERRUPTED, complain
+from hpo_pipe.cli.failures import CONFIGURATION, FAILURE, INTERRUPTED, complain
 from hpo_pipe.cli.output import print_json, print_lines, say
 from hpo_pipe.cli.submit_options import JSON, plan_of, with_prices
 from hpo_pipe.cli.target_command import check_worker_options
@@ -80,7 +80,12 @@ def _upload(store: Store, archive: Any) -> None:
     from hpo_pipe.launch.code import upload
 
     sent = upload(store, archive)
-    size = f"{archive.files} files, {len(archive.data) / 1e6:.1f} MB"
+    files = f"{archive.files} file{'' if archive.files == 1 else 's'}"
+    size = (
+        f"{files}, {len(archive.data) / 1e6:.1f} MB"
+        if len(archive.data) >= 1e5
+        else f"{files}, {len(archive.data) / 1e3:.1f} kB"
+    )
     say(f"code {archive.sha256[:12]}: {size}, {'uploaded' if sent else 'there already'}")
 
 
@@ -95,7 +100,7 @@ def _check_budget(store: Store, target: Target, plan: Plan, settings: Mapping[st
         return
     known = {(price.instance_type, price.lifecycle) for price in plan.prices}
     for offer in target.offers(settings, plan):
-        if (offer.instance_type, offer.lifecycle) not in known:
+        if not {(kind, offer.lifecycle) for kind in offer.instance_type.split(",")} <= known:
             raise UserError(
                 f"the study has a budget of ${budget:g}, and what {str(offer) or 'a machine'} costs is not known, so "
                 "its workers could take nothing: give --price-per-hour, or --prices with a file or aws"
@@ -150,11 +155,27 @@ def _told(desk: Desk, target: Target, placed: Placed, given: Mapping[str, Any]) 
         say(f"try again later, or have it tried: hpo-pipe submit reconcile {url} --max-workers {wanted}")
         return INTERRUPTED
     if given["wait"]:
-        _wait(desk, target, placed)
+        return _wait(desk, target, placed, url)
     return 0
 
 
-def _wait(desk: Desk, target: Target, placed: Placed) -> None:
+def _wait(desk: Desk, target: Target, placed: Placed, url: str) -> int:
+    """Look until all jobs have ended; return the exit code: a failure where every single one failed."""
+    try:
+        _follow(desk, target, placed)
+    except KeyboardInterrupt:
+        say(f"what was started goes on; hpo-pipe submit status {url}, hpo-pipe submit cancel {url}")
+        raise
+    ended = [known for known in placed.submissions if known.workers]
+    if not ended or any(known.failed_after_s is None for known in ended):
+        return 0
+    for known in ended:
+        told = known.refusal.message if known.refusal else ""
+        complain(f"submission {known.number}: {told}; hpo-pipe submit logs {url} {known.number}")
+    return FAILURE
+
+
+def _follow(desk: Desk, target: Target, placed: Placed) -> None:
     from hpo_pipe.launch.target import TargetUnavailable
     from storage_schema.clock import SystemClock
 
@@ -164,7 +185,7 @@ def _wait(desk: Desk, target: Target, placed: Placed) -> None:
         try:
             looks = [desk.look(target, known) for known in left]
             now = "; ".join(
-                f"{known.number}: "
+                f"submission {known.number}: "
                 + ", ".join(f"{count} {state}" for state, count in look.counts.items() if count)
                 for known, look in zip(left, looks, strict=True)
             )

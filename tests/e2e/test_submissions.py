@@ -91,3 +91,38 @@ def test_how_each_worker_ended(fleet: Fleet, tmp_path: Path) -> None:
     wait_until(lambda: "running" not in [job["state"] for job in jobs(fleet)], 30, "they end")
     assert [job["state"] for job in jobs(fleet)[-2:]] == ["failed", "cancelled"]
     assert "killed" in jobs(fleet)[-2]["detail"]
+
+
+def test_waiting_for_workers_that_all_fail_is_a_failure(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.create(trials=400, scheduler="none")
+    command = (
+        "submit",
+        "local",
+        fleet.url,
+        "--logs",
+        str(tmp_path / "logs"),
+        "--wait",
+        "--",
+        "--",
+        "/no/such/program",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "hpo_pipe", *command], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1, done.stderr
+    assert (
+        "1 of 1 failed: exit code 78" in done.stderr and f"hpo-pipe submit logs {fleet.url} 1" in done.stderr
+    )
+
+
+def test_a_submission_whose_launcher_was_killed_is_looked_at(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.create(trials=400, scheduler="none")
+    command = ["submit", "local", fleet.url, "--logs", str(tmp_path / "logs"), "--workers", "200"]
+    launcher = subprocess.Popen([sys.executable, "-m", "hpo_pipe", *command], stdout=subprocess.DEVNULL)
+    wait_until(lambda: len(list((tmp_path / "logs").glob("*.log"))) >= 2, 30, "some have been started")
+    launcher.kill()
+    launcher.wait()
+    (shown,) = json.loads(hpo_pipe("submit", "status", fleet.url, "--json"))
+    assert shown["state"] == "submitting" and shown["counts"]["running"] >= 1
+    hpo_pipe("submit", "cancel", fleet.url, "--all")
+    wait_until(lambda: all(job["state"] != "running" for job in jobs(fleet)), 60, "the workers end")
