@@ -54,7 +54,7 @@ def check_worker_options(order: Order) -> None:
 
     if not order.plan.arguments:
         return
-    command = isolated_command("workers", "--check", *order.worker_arguments(None))
+    command = isolated_command("workers", "--check", *order.worker_arguments(None, secrets=False))
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CHECK_LIMIT_S, check=False
     )

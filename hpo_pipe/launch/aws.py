@@ -26,7 +26,9 @@ MAX_PAGES = 200
 """Of one listing."""
 MAX_TAGS = 50
 
-REGION: Final = click.Option(["--region"], metavar="NAME", help="AWS region.  [default: as the AWS CLI finds it]")
+REGION: Final = click.Option(
+    ["--region"], metavar="NAME", help="AWS region.  [default: as the AWS CLI finds it]"
+)
 PROFILE: Final = click.Option(["--profile"], metavar="NAME", help="Profile of ~/.aws/config to ask with.")
 
 _THROTTLED = {

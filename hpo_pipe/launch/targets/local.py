@@ -24,6 +24,7 @@ from hpo_pipe.launch.order import Offer, Order, Plan
 from hpo_pipe.launch.target import Call, CommandCall, Job, JobState, Launched, Look, TargetUnavailable
 from storage_schema import status_file
 from storage_schema.codec import Json
+from storage_schema.errors import UserError
 from storage_schema.machine import VARIABLES
 from storage_schema.terminal import one_line
 
@@ -69,7 +70,14 @@ class Local:
     grace_s: float | None = None
 
     def settings(self, given: Mapping[str, Json], plan: Plan) -> dict[str, Json]:
-        """Return where the workers run and print."""
+        """Return where the workers run and print; raises UserError for a secret's file that cannot be read here."""
+        for name, ref in plan.secrets:
+            path = Path(ref.removeprefix("file:"))
+            if ref.startswith("file:") and not os.access(path, os.R_OK):
+                problem = "cannot be read" if path.exists() else "is not there"
+                raise UserError(
+                    f"--secret {name}: {path} {problem}, and workers on this machine would need it"
+                )
         return {
             "host": socket.gethostname(),
             "folder": str(Path.cwd()),
@@ -82,8 +90,7 @@ class Local:
 
     def calls(self, order: Order) -> tuple[Call, ...]:
         """Return the command lines."""
-        secrets = [text for name, ref in order.plan.secrets for text in ("--secret", f"{name}={ref}")]
-        command = isolated_command("workers", *order.worker_arguments(None), *secrets)
+        command = isolated_command("workers", *order.worker_arguments(None))
         return tuple(CommandCall(argv=tuple(command)) for _ in range(order.workers))
 
     def launch(self, order: Order) -> Launched:

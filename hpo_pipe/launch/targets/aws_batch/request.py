@@ -89,10 +89,8 @@ def _definition(order: Order) -> ApiCall:
 
 def _submission(order: Order, definition: str) -> ApiCall:
     settings, plan = order.settings, order.plan
-    secrets = (
-        [] if plan.image else [text for name, ref in plan.secrets for text in ("--secret", f"{name}={ref}")]
-    )
-    command = ["worker", *order.worker_arguments(float(settings["container_stop_timeout"])), *secrets]
+    grace_s = float(settings["container_stop_timeout"])
+    command = ["worker", *order.worker_arguments(grace_s, secrets=not plan.image)]
     environment = order.worker_environment(settings["region"])
     overrides: dict[str, Json] = {
         "command": command,

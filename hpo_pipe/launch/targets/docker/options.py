@@ -191,9 +191,7 @@ def _shared(order: Order) -> list[str]:
 
 
 def _worker(order: Order) -> list[str]:
-    secrets = [text for name, ref in order.plan.secrets for text in ("--secret", f"{name}={ref}")]
-    url, *options = order.worker_arguments(order.settings["stop_timeout"])
-    return ["worker", url, *secrets, *options]
+    return ["worker", *order.worker_arguments(order.settings["stop_timeout"])]
 
 
 def _mounted(plan: Plan) -> dict[str, str]:

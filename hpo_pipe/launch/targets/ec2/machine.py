@@ -38,14 +38,12 @@ def user_data(order: Order, *, own: bool = False) -> str:
         UserError: it is too long for EC2.
     """
     plan = order.plan
-    secrets = [text for name, ref in plan.secrets for text in ("--secret", f"{name}={ref}")]
-    url, *arguments = order.worker_arguments(GRACE_S)
     given = {name: value for name, value in order.worker_environment().items() if name not in VARIABLES}
     limit_s = LIMIT_S if plan.max_runtime_s is None else math.ceil(plan.max_runtime_s) + RESERVE_S
     values = {
         "IMAGE": plan.image,
         "PROGRAM": order.settings["program"] or PROGRAM,
-        "ARGUMENTS": shlex.join([url, *secrets, *arguments]),
+        "ARGUMENTS": shlex.join(order.worker_arguments(GRACE_S)),
         "ENVIRONMENT": "\n".join(f"{name}={shlex.quote(value)}" for name, value in sorted(given.items())),
         "PRICES": "\n".join(
             f"{price.instance_type} {price.lifecycle} {price.dollars_per_hour!r}" for price in plan.prices

@@ -120,14 +120,13 @@ def _pod(order: Order) -> dict[str, Json]:
 
 def _container(order: Order) -> dict[str, Json]:
     settings, plan = order.settings, order.plan
-    secrets = [text for name, ref in plan.secrets for text in ("--secret", f"{name}={ref}")]
-    url, *options = order.worker_arguments(float(grace_s(settings, plan)))
+    arguments = order.worker_arguments(float(grace_s(settings, plan)))
     environment = order.worker_environment(pairs(settings["node_selector"]).get(REGION, ""))
     plain = [{"name": name, "value": _literal(value)} for name, value in sorted(environment.items())]
     return {
         "name": CONTAINER,
         "image": plan.image,
-        "args": [_literal(text) for text in ("worker", url, *secrets, *options)],
+        "args": [_literal(text) for text in ("worker", *arguments)],
         "env": [*plain, *map(_from_secret, settings["secret_key_ref"])],
         **({"resources": resources} if (resources := _resources(order)) else {}),
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},

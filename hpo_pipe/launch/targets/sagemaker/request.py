@@ -108,8 +108,6 @@ def _stopping(order: Order) -> dict[str, Json]:
 
 def _hyperparameters(order: Order) -> dict[str, str]:
     url, *arguments = order.worker_arguments(GRACE_S)
-    for name, ref in order.plan.secrets:
-        arguments[:0] = ["--secret", f"{name}={ref}"]
     options, command = _by_name(arguments)
     return hyperparameters(url, options, command)
 

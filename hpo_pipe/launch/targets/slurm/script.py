@@ -115,9 +115,7 @@ def script(order: Order) -> str:
 
 
 def _worker(order: Order) -> list[str]:
-    secrets = [text for name, ref in order.plan.secrets for text in ("--secret", f"{name}={ref}")]
-    url, *options = order.worker_arguments(order.settings["grace"])
-    return [order.settings["program"], "worker", url, *secrets, *options]
+    return [order.settings["program"], "worker", *order.worker_arguments(order.settings["grace"])]
 
 
 def _variables(order: Order) -> list[str]:
