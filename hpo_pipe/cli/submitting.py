@@ -164,7 +164,8 @@ def _wait(desk: Desk, target: Target, placed: Placed, url: str) -> int:
     try:
         _follow(desk, target, placed)
     except KeyboardInterrupt:
-        say(f"what was started goes on; hpo-pipe submit status {url}, hpo-pipe submit cancel {url}")
+        say("\nwhat was started goes on; to look, and to end it:")
+        say(f"  hpo-pipe submit status {url}\n  hpo-pipe submit cancel {url} --all")
         raise
     ended = [known for known in placed.submissions if known.workers]
     if not ended or any(known.failed_after_s is None for known in ended):
