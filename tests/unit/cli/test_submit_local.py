@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from hpo_pipe.cli import output
+from hpo_pipe.cli.output import print_grid
+from hpo_pipe.cli.submitting import _check_budget
+from hpo_pipe.launch.order import Offer, Plan, Price
 from hpo_pipe.launch.targets import local
+from hpo_pipe.report.trials import Grid
 from storage_schema.codec import sha256
+from storage_schema.errors import UserError
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.told_study import Teller
 
@@ -120,6 +129,7 @@ def test_a_wrong_option_starts_nothing(
         (("--", "--bogus"), "options of the worker, behind --: No such option '--bogus'"),
         (("--", "--grace", "-3"), "options of the worker, behind --: Invalid value for '--grace'"),
         (("--", "--notices", "perhaps"), "'auto', 'ec2', 'none'"),
+        (("--secret", "A=file:/no/such/file"), "--secret A: /no/such/file is not there"),
         (("--slots", "300"), "300 is not in the range 1<=x<=256"),
         (("--max-runtime", "0min"), "expected more than 0"),
         (("--job-queue", "q"), "local has no option --job-queue; it is one of aws-batch"),
@@ -150,3 +160,27 @@ def test_a_folder_that_is_on_the_workers_machine_alone_is_no_mistake(
 def test_machines_are_hired_in_one_way(told: Teller, run: Run) -> None:
     done = run("submit", "sagemaker", told.store.url, "--spot", "--on-demand")
     assert done.exit_code == 2 and "--spot and --on-demand: give one of them" in done.output
+
+
+@pytest.mark.parametrize("kinds", ["a", "a,b"])
+def test_machines_that_the_provider_chooses_among_all_need_a_price(
+    told: Teller, monkeypatch: pytest.MonkeyPatch, kinds: str
+) -> None:
+    offers = (Offer(instance_type=kinds, lifecycle="spot"),)
+    target = SimpleNamespace(offers=lambda settings, plan: offers)
+    plan = Plan(url=told.store.url, study="s", study_sha256="0" * 64)
+    price = Price(instance_type="a", lifecycle="spot", dollars_per_hour=1.0)
+    for known, refused in (((price,), kinds != "a"), ((price, replace(price, instance_type="b")), False)):
+        with pytest.raises(UserError, match="give --price-per-hour") if refused else nullcontext():
+            _check_budget(told.store, target, replace(plan, prices=known), {}, {"max_cost": 5.0})  # type: ignore[arg-type]
+
+
+def test_a_table_on_a_terminal_leaves_out_what_tells_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = Grid(columns=("number", "offer", "failed"), rows=(("1", "", "0"), ("2", "", "3")))
+    print_grid(grid, told=frozenset({"offer", "failed"}))
+    assert capsys.readouterr().out.splitlines()[0] == "number\toffer\tfailed"
+    monkeypatch.setattr(output, "on_terminal", lambda err=False: True)
+    print_grid(grid, told=frozenset({"offer", "failed"}))
+    assert capsys.readouterr().out.split() == ["number", "failed", "1", "0", "2", "3"]
