@@ -13,18 +13,11 @@ from typing import Any
 
 from hpo_pipe.launch.target import TargetUnavailable
 
-REQUEST_S = 15.0
+REQUEST_S = 27.0
 """The longest that one request takes within :func:`asking_until`, its second try and the pause before it included."""
-_TWICE: dict[str, Any] = {
-    "connect_timeout": 2.0,
-    "read_timeout": 5.0,
-    "retries": {"mode": "standard", "total_max_attempts": 2},
-}
-_ONCE: dict[str, Any] = {
-    "connect_timeout": 3.0,
-    "read_timeout": 10.0,
-    "retries": {"mode": "standard", "total_max_attempts": 1},
-}
+CONNECT_S = 3.0
+READ_S = 10.0
+"""A fleet of EC2 takes seconds to be made."""
 
 _left: ContextVar[Callable[[], float] | None] = ContextVar("left", default=None)
 
@@ -48,7 +41,8 @@ def timing(attempts: int | None, usual: dict[str, Any]) -> dict[str, Any]:
     """
     if _left.get() is None:
         return usual
-    return _ONCE if attempts == 1 else _TWICE
+    retries = {"mode": "standard", "total_max_attempts": 1 if attempts == 1 else 2}
+    return {"retries": retries, "connect_timeout": CONNECT_S, "read_timeout": READ_S}
 
 
 def check_time(operation: str) -> None:

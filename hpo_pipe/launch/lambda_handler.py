@@ -29,8 +29,7 @@ from storage_schema.errors import HpoPipeError, StudyNotFound, UserError
 from storage_schema.redaction import Redactor, secret_values
 
 RESERVE_S = 15.0
-"""Of the function's time: kept from going on ticking, for the tick under way and for the schedule; and from asking
-providers, for the last answer."""
+"""Of the function's time: kept from going on ticking, for the tick under way and for the schedule."""
 MAX_TICK_FOR_S = 900
 """The longest that a function may run."""
 
@@ -79,7 +78,7 @@ def invoked(event: object, context: Context, environment: Mapping[str, str], say
     if told.ignored:
         return answer
     try:
-        left_s = _left_s(context) - (ROUND_S if bounds else 0.0)
+        left_s = _left_s(context) - RESERVE_S - (ROUND_S if bounds else 0.0)
         ended = coordinate_for(told.study, max(0.0, min(asked_s, left_s)), say=say)
     except StudyNotFound:  # a stack stands before its first study does
         return answer | {"note": "no study lies there yet"}
@@ -100,8 +99,7 @@ def invoked(event: object, context: Context, environment: Mapping[str, str], say
 
 
 def _left_s(context: Context) -> float:
-    """Return for how long something may still be begun, seconds."""
-    return context.get_remaining_time_in_millis() / 1000 - RESERVE_S
+    return context.get_remaining_time_in_millis() / 1000
 
 
 def _tick_for(text: str) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hpo_pipe.coordinator.world import Say
 from hpo_pipe.launch import find_target
 from hpo_pipe.launch.desk import Desk
-from hpo_pipe.launch.hurry import asking_until
+from hpo_pipe.launch.hurry import REQUEST_S, asking_until
 from hpo_pipe.launch.opening import open_desk
 from hpo_pipe.launch.reconcile import Bounds, NothingSubmitted, Reconciler
 from hpo_pipe.launch.target import Target, TargetUnavailable
@@ -24,8 +24,8 @@ from storage_schema.records.submission import MAX_WORKERS
 from storage_schema.store import open_store
 
 MOST, LEAST = "HPO_PIPE_MAX_WORKERS", "HPO_PIPE_MIN_WORKERS"
-ROUND_S = 20.0
-"""Of the function's time: kept from ticking for a round."""
+ROUND_S = 35.0
+"""Of the function's time: kept from ticking for a round, and for the last answer to it."""
 BEGIN_S = 8.0
 """With less time left no provider is turned to any more: a launch, once recorded, should also be made."""
 
@@ -66,8 +66,8 @@ def scale(url: str, bounds: Bounds, seconds: float, say: Say) -> Scaled:
     Args:
         url: the study URL.
         bounds: of the number of workers.
-        seconds: after which nothing is asked any more: the last answer may take
-            :data:`~hpo_pipe.launch.hurry.REQUEST_S` from then on.
+        seconds: until the function has to be done with it. Nothing is asked in the last
+            :data:`~hpo_pipe.launch.hurry.REQUEST_S` of them, which one request may take.
         say: takes one line of talk.
     """
     try:
@@ -83,7 +83,7 @@ def scale(url: str, bounds: Bounds, seconds: float, say: Say) -> Scaled:
 
 def _round(url: str, bounds: Bounds, seconds: float, say: Say) -> Scaled:
     clock = SystemClock()
-    until = clock.monotonic() + seconds
+    until = clock.monotonic() + seconds - REQUEST_S
 
     def left() -> float:
         return until - clock.monotonic()
@@ -96,7 +96,7 @@ def _round(url: str, bounds: Bounds, seconds: float, say: Say) -> Scaled:
     if left() < BEGIN_S:
         raise OutOfTime("no time was left; the next invocation does it")
     store = open_store(url)
-    desk = open_desk(store, say, limit_s=seconds)
+    desk = open_desk(store, say, limit_s=left())
     with asking_until(left):
         try:
             found = Reconciler(desk, OpenStudy(store).look, find, bounds).run()

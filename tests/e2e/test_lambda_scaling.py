@@ -181,7 +181,7 @@ def test_what_still_waits_at_the_end_is_cancelled_before_the_schedule_is_switche
 def test_no_launch_is_begun_without_the_time_for_it(batch: ScriptedAws, study: str) -> None:
     batch.answers("DescribeJobs", job("FAILED"))
     asked = len(batch.asked)
-    answer = handler({}, Context(seconds=18))
+    answer = handler({}, Context(seconds=34))
     assert answer["ticked"] and "failed: no time was left" in str(answer["scaled"])
     assert len(batch.asked) == asked
     assert len(list(open_store(study).list("submissions/"))) == 4, "two submissions and what came of each"
