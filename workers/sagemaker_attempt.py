@@ -17,6 +17,7 @@ from workers.attempt_process import AttemptProcess, Running
 from workers.checkpoint_files import opened_file
 from workers.ending import Ended
 from workers.feedback import Feedback
+from workers.opt_ml_strays import Strays
 from workers.reports import Complaints, Report
 from workers.sagemaker_checkpoints import SavedFolder
 from workers.sagemaker_layout import FAILURE, OPT_ML, in_place
@@ -44,6 +45,7 @@ class SageMakerAttempt(AttemptProcess):
         self._finished = False
         self._unsaved = Complaints()
         self._complained: set[str] = set()
+        self._strays = Strays(Path(OPT_ML))
         self._folder = SavedFolder(
             root,
             Path(file.checkpoint_dir),
@@ -74,6 +76,8 @@ class SageMakerAttempt(AttemptProcess):
             self._folder.look()
         elif not self._finished:
             self._finished = True
+            for stray in self._strays.found():
+                self._complain(stray)
             self._folder.finish(well=ended.status == 0, by_itself=ended.status is not None)
         return found
 

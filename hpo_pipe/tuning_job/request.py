@@ -25,7 +25,9 @@ REASONS = {
     "AlgorithmSpecification": "the image that workers run in; the study file's command starts the training",
     "InputDataConfig": "data lies on the workers' machines: SM_CHANNEL_<NAME>=folder where they are started",
     "OutputDataConfig": _STORED,
-    "CheckpointConfig": _STORED + ", and so does what a trial leaves in /opt/ml/checkpoints",
+    "CheckpointConfig": _STORED
+    + ", and so does what a trial leaves in SM_CHECKPOINT_DIR; a script that has /opt/ml/checkpoints written into it "
+    "needs the path as an argument in the command, or workers with HPO_PIPE_OPT_ML=/opt/ml",
     "RoleArn": "permissions belong to who starts the workers; hpo-pipe submit policy prints what they need",
     "ResourceConfig": _MACHINES,
     "HyperParameterTuningResourceConfig": _MACHINES,

@@ -66,7 +66,11 @@ def study_url(text: str) -> str:
 
 def _folder_url(text: str) -> str:
     try:
-        return Path(text).expanduser().absolute().as_uri()
+        path = Path(text).expanduser().absolute()
+        if ".." in path.parts:  # one study, one URL
+            last = len(path.parts) - path.parts[::-1].index("..")
+            path = Path(*path.parts[:last]).resolve().joinpath(*path.parts[last:])
+        return path.as_uri()
     except UnicodeEncodeError:
         raise UserError(f"study URL {text!r}: no file system has such a name") from None
     except RuntimeError:  # ~nobody-of-this-name

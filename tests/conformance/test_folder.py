@@ -307,3 +307,13 @@ def test_a_folder_in_an_objects_place_is_named(tmp_path: Path) -> None:
         with pytest.raises(DamagedRecord, match=r"^log/00000000\.json: .* is a folder"):
             write("log/00000000.json", b"{}")
     assert store.get("log/00000000.json") is None
+
+
+def test_a_folder_has_one_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A submission's name at its provider is made of the URL."""
+    (tmp_path / "deep" / "down").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "down")
+    monkeypatch.chdir(tmp_path / "deep")
+    for text in ("../study", "down/../../study", str(tmp_path / "deep" / ".." / "study"), "../deep/../study"):
+        assert study_url(text) == (tmp_path / "study").as_uri()
+    assert study_url(str(tmp_path / "link" / ".." / "study")) == (tmp_path / "deep" / "study").as_uri()
