@@ -7,23 +7,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FOLDERS = ("checkpoints", "model")
+CHECKPOINTS = "checkpoints"
+FOLDERS = (CHECKPOINTS, "model")
 
 
 class Strays:
-    """Tells whether such a folder changed since this object was made; a link to a trial's own tree is none."""
+    """Tells whether such a folder changed since this object was made, or had checkpoints in it already.
+
+    A link to a trial's own tree is none.
+    """
 
     def __init__(self, place: Path) -> None:
         self._place = place
         self._before = self._changes()
+        self._used = CHECKPOINTS in self._before and any((place / CHECKPOINTS).iterdir())
 
     def found(self) -> list[str]:
-        """Return a complaint for each folder that changed."""
+        """Return a complaint for each folder that is in use."""
         return [
-            f"{self._place / name} on this machine was written to, and all trials here share it: give the path as an "
+            f"{self._place / name} on this machine is in use, and all trials here share it: give the path as an "
             f"argument in the study's command, or start workers with HPO_PIPE_OPT_ML={self._place} and --slots 1"
             for name, changed in self._changes().items()
-            if self._before.get(name) != changed
+            if self._before.get(name) != changed or (name == CHECKPOINTS and self._used)
         ]
 
     def _changes(self) -> dict[str, int]:

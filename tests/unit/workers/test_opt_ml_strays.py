@@ -23,6 +23,14 @@ def test_a_folder_that_comes_or_changes_is_told(tmp_path: Path) -> None:
     assert len(strays.found()) == 1
 
 
+def test_another_trials_checkpoint_is_told(tmp_path: Path) -> None:
+    """A script finds it, has nothing left to do, and ends at once: its output is where one looks."""
+    (tmp_path / "checkpoints").mkdir()
+    assert Strays(tmp_path).found() == []
+    (tmp_path / "checkpoints" / "state.json").touch()
+    assert len(Strays(tmp_path).found()) == 1
+
+
 @pytest.mark.parametrize("name", ["output", "input", "code"])
 def test_other_folders_are_none_of_ours(tmp_path: Path, name: str) -> None:
     strays = Strays(tmp_path)
