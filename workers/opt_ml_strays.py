@@ -5,6 +5,7 @@ A script that has the path written into it would take up the checkpoint of anoth
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 CHECKPOINTS = "checkpoints"
@@ -20,7 +21,10 @@ class Strays:
     def __init__(self, place: Path) -> None:
         self._place = place
         self._before = self._changes()
-        self._used = CHECKPOINTS in self._before and any((place / CHECKPOINTS).iterdir())
+        self._used = False
+        if CHECKPOINTS in self._before:
+            with contextlib.suppress(OSError):  # not ours to read
+                self._used = any((place / CHECKPOINTS).iterdir())
 
     def found(self) -> list[str]:
         """Return a complaint for each folder that is in use."""
