@@ -25,7 +25,7 @@ variable "instance_profile_arn" {
 }
 
 variable "user_data" {
-  description = "What a machine does when it starts, as text. It has to start the worker, and to shut the machine down behind it: that ends the machine, and what it costs."
+  description = "What a machine does when it starts, as text: file(\"infra/ec2/user-data.sh\") with its first lines changed, or a script of yours that starts the worker, and shuts the machine down behind it: that ends the machine, and what it costs. `hpo-pipe submit ec2` brings its own."
   type        = string
 
   validation {
