@@ -139,7 +139,7 @@ def _opened(url: str) -> Desk:
     store = open_store(url)
     study_bytes(store)
     desk = open_desk(store, say)
-    desk.submissions.refresh()
+    desk.submissions.refresh(all_of_them=True)
     return desk
 
 

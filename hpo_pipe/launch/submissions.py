@@ -78,8 +78,15 @@ class Known:
         return last.at - self.record.at
 
 
+RECENT = 64
+"""So many of the newest are always read: what they say sets the pace of asking again."""
+
+
 class Submissions:
-    """All submissions of one study. A refresh reads what is new since the oldest one that is not over."""
+    """The submissions of one study, of which anything may run or wait, and the newest; or, if asked for, all.
+
+    A refresh reads what is new since the oldest one that is not over, so it does not grow with those that are.
+    """
 
     def __init__(self, store: Store, wait: Wait, author: str, rng: random.Random) -> None:
         self._store = store
@@ -88,20 +95,22 @@ class Submissions:
         self._rng = rng
         self._known: dict[int, Known] = {}
 
-    def refresh(self) -> None:
-        """Read what is new.
+    def refresh(self, *, all_of_them: bool = False) -> None:
+        """Read what is new; with `all_of_them` also what has been over for long.
 
         Raises:
             DamagedRecord: a record that cannot be read.
             StoreUnavailable: the store cannot be read now.
         """
-        open_ones = [known.number for known in self._known.values() if not known.over]
-        lowest = min(open_ones, default=max(self._known, default=0))
-        after = submission_key(lowest, 1) if lowest else ""
-        for stat in self._store.list(SUBMISSIONS, after):
-            found = parse_submission_key(stat.key)
-            if found is not None:
-                self._read(*found)
+        lowest = 0 if all_of_them else self._over() + 1
+        after = submission_key(lowest, 1) if lowest in self._known else ""
+        listed = (parse_submission_key(stat.key) for stat in self._store.list(SUBMISSIONS, after))
+        found = [place for place in listed if place is not None]
+        if not self._known and found and not all_of_them:
+            lowest = self._worth_reading(max(number for number, _ in found))
+        for number, step in found:
+            if number >= lowest:
+                self._read(number, step)
 
     def all(self) -> list[Known]:
         """Return all that were read, by number."""
@@ -133,6 +142,7 @@ class Submissions:
             lifecycle=offer.lifecycle,
             plan=plan.to_json(),
             settings=settings,
+            over=self._over(),
         )
         settled = create_settled(self._store, record.key, record.to_bytes(), wait=self._wait)
         self._read(record.number, 1)
@@ -165,6 +175,17 @@ class Submissions:
         settled = create_settled(self._store, step.key, step.to_bytes(), wait=self._wait)
         self._read(step.number, step.step)
         return settled.mine
+
+    def _over(self) -> int:
+        """Return the number up to which all are over, as far as has been read."""
+        open_ones = (known.number for known in self._known.values() if not known.over)
+        return min(open_ones, default=max(self._known, default=0) + 1) - 1
+
+    def _worth_reading(self, newest: int) -> int:
+        """Return the lowest number that one who begins has to read."""
+        self._read(newest, 1)
+        known = self._known.get(newest)
+        return min(known.record.over + 1, newest - RECENT + 1) if known else 0
 
     def _read(self, number: int, step: int) -> None:
         known = self._known.get(number)

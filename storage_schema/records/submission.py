@@ -51,6 +51,8 @@ class Submission:
     """What the workers are to be like, on any target."""
     settings: Mapping[str, Json] = field(default_factory=dict)
     """The target's own options."""
+    over: int = 0
+    """Of all submissions up to this number nothing ran or waited any more: who begins need not read them."""
 
     @property
     def key(self) -> str:
@@ -66,7 +68,7 @@ class Submission:
             "plan": dict(self.plan),
             "settings": dict(self.settings),
         }
-        return encode_record(value)
+        return encode_record(value | ({"over": self.over} if self.over else {}))
 
     @classmethod
     def from_bytes(cls, data: bytes, number: int) -> Submission:
@@ -87,6 +89,7 @@ class Submission:
             lifecycle=f.text("lifecycle", ""),
             plan=f.kept("plan"),
             settings=f.kept("settings"),
+            over=f.integer("over", 0, number - 1, default=0),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpo_pipe.launch.desk import ASK_WITHIN_S, TAKE_OVER_S, Desk, Placed
+from hpo_pipe.launch.submissions import RECENT
 from hpo_pipe.launch.target import JobState, Refusal, Target
 from storage_schema.errors import DamagedRecord
 from storage_schema.keys import submission_key
@@ -184,3 +185,22 @@ def test_a_plan_that_cannot_be_read_is_named(world: World) -> None:
     )
     with pytest.raises(DamagedRecord, match=r"submissions/00000001\.0001\.json: its plan"):
         a_desk(world, seed=4).submissions.refresh()
+
+
+def test_who_begins_reads_what_is_open_and_the_newest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud, desk = Cloud(), a_desk(world)
+    for number in range(1, 3 * RECENT):
+        (known,) = place(desk, cloud, world).submissions
+        if number != RECENT + 5:
+            desk.cancel(cloud, known)
+    read: list[str] = []
+    get = world.store.get
+    monkeypatch.setattr(world.store, "get", lambda key, unless=None: read.append(key) or get(key, unless))
+    began = a_desk(world, seed=9)
+    began.submissions.refresh()
+    numbers = [known.number for known in began.submissions.all()]
+    assert numbers == list(range(RECENT + 5, 3 * RECENT))
+    assert len(read) == 3 * len(numbers) - 1, "three steps of each, and the open one's two"
+    assert [known.number for known in began.submissions.open()] == [RECENT + 5]
+    began.submissions.refresh(all_of_them=True)
+    assert [known.number for known in began.submissions.all()] == list(range(1, 3 * RECENT))
