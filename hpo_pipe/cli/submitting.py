@@ -37,9 +37,9 @@ def submit_to(target: Target, url: str, given: Mapping[str, Any], arguments: tup
     settings = target.settings(own, plan)
     plan = with_prices(plan, target, settings, given)
     _check_budget(store, target, plan, settings, given)
-    first = _order(target, plan, settings, given["workers"])
-    check_worker_options(first)
-    calls = target.calls(first)  # before anything is written: a request that cannot be taken is refused here
+    orders = _orders(target, plan, settings, given["workers"])
+    check_worker_options(orders[0])
+    calls, *_ = [target.calls(order) for order in orders]  # a request that cannot be taken is refused here
     if given["dry_run"]:
         _show(calls, as_json=given["output"] == JSON)
         return 0
@@ -53,16 +53,19 @@ def submit_to(target: Target, url: str, given: Mapping[str, Any], arguments: tup
     return _told(desk, target, placed, given)
 
 
-def _order(target: Target, plan: Plan, settings: Mapping[str, Json], workers: int) -> Order:
-    offers = target.offers(settings, plan)
-    return Order(
-        number=1,
-        target=target.name,
-        workers=max(1, workers),
-        offer=offers[0] if offers else Offer(),
-        plan=plan,
-        settings=settings,
-    )
+def _orders(target: Target, plan: Plan, settings: Mapping[str, Json], workers: int) -> list[Order]:
+    """Return what may be asked for, one order for each offer: all of the first, and of the others a sample."""
+    return [
+        Order(
+            number=1,
+            target=target.name,
+            workers=1 if place else max(1, workers),
+            offer=offer,
+            plan=plan,
+            settings=settings,
+        )
+        for place, offer in enumerate(target.offers(settings, plan) or (Offer(),))
+    ]
 
 
 def _packed(given: Mapping[str, Any]) -> Any:

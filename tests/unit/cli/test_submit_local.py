@@ -12,7 +12,8 @@ import pytest
 
 from hpo_pipe.cli import output
 from hpo_pipe.cli.output import print_grid
-from hpo_pipe.cli.submitting import _check_budget
+from hpo_pipe.cli.submitting import _check_budget, _orders
+from hpo_pipe.launch import find_target
 from hpo_pipe.launch.order import Offer, Plan, Price
 from hpo_pipe.launch.targets import local
 from hpo_pipe.report.trials import Grid
@@ -184,3 +185,18 @@ def test_a_table_on_a_terminal_leaves_out_what_tells_nothing(
     monkeypatch.setattr(output, "on_terminal", lambda err=False: True)
     print_grid(grid, told=frozenset({"offer", "failed"}))
     assert capsys.readouterr().out.split() == ["number", "failed", "1", "0", "2", "3"]
+
+
+def test_every_offer_is_held_against_the_providers_rules(told: Teller, run: Run) -> None:
+    """The second one would be asked for in the night, when the first is used up."""
+    url = "s3://bucket/studies/first"
+    orders = _orders(
+        find_target("sagemaker"),
+        Plan(url=url, study="s", study_sha256="0" * 64),
+        {"instance_type": ["ml.g5.xlarge", "ml.wrong.wrong"]},
+        3,
+    )
+    assert [(order.offer.instance_type, order.workers) for order in orders] == [
+        ("ml.g5.xlarge", 3),
+        ("ml.wrong.wrong", 1),
+    ]
