@@ -24,7 +24,8 @@ GIVEN: dict[str, Any] = {
 }
 FULL: dict[str, Any] = {
     "instance_type": ["g5.xlarge", "g4dn.xlarge"],
-    "image_id": "resolve:ssm:/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id",
+    "image_id": "resolve:ssm:/aws/service/deeplearning/ami/x86_64/"
+    "base-oss-nvidia-driver-gpu-amazon-linux-2023/latest/ami-id",
     "iam_instance_profile": "arn:aws:iam::111122223333:instance-profile/team/hpo-pipe-worker",
     "subnet_ids": ["subnet-0abc1234", "subnet-0def5678"],
     "security_group_ids": ["sg-0abc1234"],
