@@ -33,7 +33,7 @@ from workers.coordinator_process import CoordinatorStarter
 from workers.here import machine_here
 from workers.leaving import Departure, Leaving, leaving_options
 from workers.loop import EXIT_FAILED, Ends, Pace
-from workers.own_status import status_told
+from workers.own_status import EXIT_INTERRUPTED, status_told
 from workers.scratch import scratch_folder
 from workers.secrets import SecretMissing, parsed, redacted_forms, resolved, warnings
 from workers.slots import deal, visible_gpus
@@ -245,7 +245,14 @@ def main() -> None:
 def _run() -> None:
     sys.stderr = _redacted()
     try:
-        worker.main(prog_name="hpo-pipe worker")
+        sys.exit(worker.main(prog_name="hpo-pipe worker", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        _complain(error.format_message())
+        if isinstance(error, click.UsageError):
+            print("Try 'hpo-pipe worker --help'.", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(EXIT_INTERRUPTED)
     except HpoPipeError as error:
         _complain(str(error) or type(error).__name__)
         sys.exit(exit_status(error))

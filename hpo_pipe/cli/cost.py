@@ -6,6 +6,7 @@ import click
 
 from hpo_pipe.cli.arguments import examples, json_option, url_argument
 from hpo_pipe.cli.output import print_json, print_lines
+from hpo_pipe.count_type import Number
 from storage_schema.machine import MAX_PRICE
 
 
@@ -21,7 +22,7 @@ from storage_schema.machine import MAX_PRICE
 @url_argument
 @click.option(
     "--price-per-hour",
-    type=click.FloatRange(0, MAX_PRICE),
+    type=Number(0, MAX_PRICE),
     metavar="DOLLARS",
     help="Of every machine, whatever the workers or the file say.",
 )

@@ -8,7 +8,7 @@ import click
 
 from hpo_pipe.cli.arguments import NO_LIMIT, Duration, OrNone, examples, json_option, url_argument
 from hpo_pipe.cli.output import print_json, print_lines, say
-from hpo_pipe.count_type import Count
+from hpo_pipe.count_type import Count, Number
 
 
 @click.command(
@@ -29,12 +29,10 @@ from hpo_pipe.count_type import Count
     type=OrNone(Duration(), "duration"),
     help="As in 90min or 12h.",
 )
-@click.option(
-    "--gpu-hours", type=OrNone(click.FloatRange(min=0, min_open=True), "hours"), help="GPU hours in all."
-)
+@click.option("--gpu-hours", type=OrNone(Number(min=0, min_open=True), "hours"), help="GPU hours in all.")
 @click.option(
     "--cost",
-    type=OrNone(click.FloatRange(min=0, min_open=True), "dollars"),
+    type=OrNone(Number(min=0, min_open=True), "dollars"),
     help="Dollars of training in all: the study's budget.",
 )
 @click.option(
@@ -47,7 +45,7 @@ from hpo_pipe.count_type import Count
 )
 @click.option(
     "--convergence",
-    type=OrNone(click.FloatRange(min=0, max=1), "share"),
+    type=OrNone(Number(min=0, max=1), "share"),
     help="End when the best results differ by this share of what results differ by, as in 0.01.",
 )
 @json_option

@@ -11,7 +11,7 @@ import click
 from hpo_pipe.cli.arguments import StudyUrl, examples
 from hpo_pipe.cli.failures import CONFIGURATION, CTRL_C, FAILURE, INTERRUPTED, complain
 from hpo_pipe.cli.output import print_lines, say
-from hpo_pipe.count_type import Count
+from hpo_pipe.count_type import Count, Number
 from storage_schema.machine import MAX_PRICE
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ MAX_WORKERS = 256
 @click.option("--gpus-per-trial", type=Count(min=0), help="GPUs dealt to each trial.")
 @click.option(
     "--price-per-hour",
-    type=click.FloatRange(0, MAX_PRICE),
+    type=Number(0, MAX_PRICE),
     metavar="DOLLARS",
     help="What this machine costs, shared by the workers: for a study that has a budget.",
 )

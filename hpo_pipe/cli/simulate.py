@@ -12,7 +12,7 @@ import click
 
 from hpo_pipe.cli.arguments import Duration, examples
 from hpo_pipe.cli.output import console, on_terminal, print_grid, print_json, print_lines, say
-from hpo_pipe.count_type import Count
+from hpo_pipe.count_type import Count, Number
 
 if TYPE_CHECKING:
     from hpo_pipe.simulate.comparison import Comparison, Setting
@@ -94,14 +94,14 @@ class Budget(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 )
 @click.option(
     "--spread",
-    type=click.FloatRange(0, 2),
+    type=Number(0, 2),
     metavar="NUMBER",
     default=0.0,
     help="How much workers differ in speed: the standard deviation of the logarithm.",
 )
 @click.option(
     "--price-per-hour",
-    type=click.FloatRange(0, min_open=True),
+    type=Number(0, min_open=True),
     metavar="DOLLARS",
     help="Of one worker, for a study that has a budget (limits.cost).",
 )

@@ -11,7 +11,7 @@ import click
 
 from hpo_pipe.cli.arguments import Duration
 from hpo_pipe.cli.output import say
-from hpo_pipe.count_type import Count
+from hpo_pipe.count_type import Count, Number
 from hpo_pipe.launch.order import HIRING, Plan, Price
 from hpo_pipe.launch.target import OPTIONAL, Target
 from storage_schema.codec import Json
@@ -59,7 +59,7 @@ def _all_options() -> list[click.Option]:
         ),
         click.Option(
             ["--max-cost"],
-            type=click.FloatRange(min=0, min_open=True),
+            type=Number(min=0, min_open=True),
             metavar="DOLLARS",
             help="The study's budget: sets its limit `cost`, where that is not lower already.",
         ),
@@ -85,7 +85,7 @@ def _all_options() -> list[click.Option]:
         click.Option(["--tag"], multiple=True, metavar="KEY=VALUE", help="On what the provider makes."),
         click.Option(
             ["--price-per-hour"],
-            type=click.FloatRange(0, MAX_PRICE),
+            type=Number(0, MAX_PRICE),
             metavar="DOLLARS",
             help="What one machine costs.",
         ),

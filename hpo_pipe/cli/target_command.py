@@ -59,6 +59,8 @@ def check_worker_options(order: Order) -> None:
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CHECK_LIMIT_S, check=False
     )
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
-        words = said[-1].removeprefix("hpo-pipe: error: ").removeprefix("Error: ")
-        raise UserError(f"options of the worker, behind --: {words}")
+        mark = "hpo-pipe: error: "
+        said = [line.removeprefix(mark) for line in done.stderr.splitlines() if line.startswith(mark)]
+        raise UserError(
+            f"options of the worker, behind --: {'; '.join(said) or f'exit code {done.returncode}'}"
+        )

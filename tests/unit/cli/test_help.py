@@ -77,6 +77,8 @@ def test_a_long_example_goes_on_in_a_next_line_as_a_shell_takes_it() -> None:
 def test_a_wrong_number_is_told_as_one() -> None:
     done = CliRunner().invoke(cli, ["submit", "local", "x", "--workers", "many"])
     assert "'many' is not a valid integer" in done.output and "range" not in done.output
+    done = CliRunner().invoke(cli, ["submit", "local", "x", "--price-per-hour", "much"])
+    assert "'much' is not a valid number" in done.output and "range" not in done.output
 
 
 def test_every_option_that_is_missing_is_told_at_once(run: Run, told: Teller) -> None:
