@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
 
 import click
 
-from storage_schema.errors import DamagedRecord, HpoPipeError, StoreRefused, StoreUnavailable, UserError
+from storage_schema.errors import (
+    DamagedRecord,
+    HpoPipeError,
+    StoreRefused,
+    StoreUnavailable,
+    UserError,
+    nearest,
+)
 from storage_schema.terminal import one_line
 
 FAILURE = 1
@@ -27,6 +35,9 @@ _CODES: tuple[tuple[type[HpoPipeError], int], ...] = (
     (StoreRefused, CONFIGURATION),
     (StoreUnavailable, UNAVAILABLE),
 )
+
+
+_MISTYPED = re.compile(r"'([^']*)' is not one of")
 
 
 class ConfigurationError(HpoPipeError):
@@ -64,7 +75,7 @@ def _told(error: Exception) -> int:
             click.echo(error.format_message(), err=True)
             return USAGE
         case click.ClickException():
-            complain(error.format_message())
+            complain(_words(error))
             _hint(error)
             return error.exit_code
         case ConfigurationError():
@@ -80,6 +91,16 @@ def _told(error: Exception) -> int:
             traceback.print_exception(error)
             complain(f"{type(error).__name__}: {error} (this should not happen; please report it)")
             return FAILURE
+
+
+def _words(error: click.ClickException) -> str:
+    """Return click's message on one line, with the nearest name where a choice was mistyped."""
+    text = " ".join(error.format_message().split())
+    param = error.param if isinstance(error, click.BadParameter) else None
+    mistyped = _MISTYPED.search(text)
+    if mistyped and param is not None and isinstance(param.type, click.Choice):
+        text = text.removesuffix(".") + nearest(mistyped[1], [str(choice) for choice in param.type.choices])
+    return text
 
 
 def _hint(error: click.ClickException) -> None:

@@ -90,3 +90,19 @@ def test_every_option_that_is_missing_is_told_at_once(run: Run, told: Teller) ->
         "arn:aws:iam::111122223333:role/hpo-pipe-worker",
         "hpo-pipe: error: --volume-kms-key-id is '?', expected something like alias/training",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (
+            ("--role", "wroker"),
+            "--role': 'wroker' is not one of 'worker', 'coordinator', 'submitter', 'observer', "
+            "'bucket' (did you mean 'worker'?)",
+        ),
+        ((), "Missing option '--role'. Choose from: worker, coordinator, submitter, observer, bucket"),
+    ],
+)
+def test_a_choice_is_told_on_one_line_with_the_nearest(run: Run, options: tuple[str, ...], line: str) -> None:
+    done = run("submit", "policy", "s3://bucket/studies/first", *options)
+    assert done.exit_code == 2 and done.stderr.splitlines()[0].endswith(line)
