@@ -87,7 +87,7 @@ class Round:
         parts = [f"wanted {self.wanted}, alive {self.alive}"]
         told = (
             (self.pending, "of them {} waiting for a machine"),
-            (self.foreign, "{} started by hand"),
+            (self.foreign, "{} of no submission that is open"),
             (self.started, "{} started"),
             (self.cancelled, "{} cancelled"),
             (math.ceil(self.wait_s), "refused or failed lately: asked again in {} s"),
