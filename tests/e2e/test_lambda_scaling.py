@@ -21,13 +21,14 @@ from storage_schema.store import open_store
 from tests.e2e.accounting import audit
 from tests.e2e.fleet import hpo_pipe
 from tests.e2e.test_lambda import SCHEDULE, Context, create, train
-from tests.e2e.test_submit_aws import _queue, run
+from tests.e2e.test_submit_aws import run
+from tests.servers.batch import new_queue
 from tests.servers.s3 import S3Server, lead_to
 from tests.servers.scripted_aws import Refused, ScriptedAws, scripted
 from tests.waiting import wait_until
 
 Answer = dict[str, Any]
-TEMPLATE = ("--workers", "0", "--job-queue", "gpus")
+TEMPLATE = ("--workers", "0", "--job-queue")
 
 
 @pytest.fixture(autouse=True)
@@ -98,16 +99,17 @@ def test_local_workers_are_started_and_the_study_comes_to_its_end(study: str, tm
 def test_batch_is_asked_for_workers_until_the_study_has_ended(
     tmp_path: Path, moto_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = _queue(moto_server)
+    batch, queue = new_queue(moto_server)
     url = create(moto_server.new_url(), tmp_path, 2, "none")
     monkeypatch.setenv("HPO_PIPE_STUDY", url)
     given = ("--image", "repo/train:1", "--vcpus", "1", "--memory", "512")
-    hpo_pipe("submit", "aws-batch", url, *TEMPLATE, *given, "--env", "TEST_EPOCH_S=0.01")
+    hpo_pipe("submit", "aws-batch", url, *TEMPLATE, queue, *given, "--env", "TEST_EPOCH_S=0.01")
     workers: dict[str, subprocess.Popen[bytes]] = {}
 
     def ended(answer: Answer) -> bool:
         for job in batch.describe_jobs(jobs=[])["jobs"]:  # which moto records, and takes for done
-            if job["jobId"] not in workers and "size" not in job.get("arrayProperties", {}):
+            ours = queue in job["jobQueue"] and "size" not in job.get("arrayProperties", {})
+            if ours and job["jobId"] not in workers:
                 container = job["container"]
                 variables = {one["name"]: one["value"] for one in container["environment"]}
                 workers[job["jobId"]] = run(container["command"], variables, tmp_path)
@@ -135,7 +137,7 @@ def batch(
         monkeypatch.setenv("HPO_PIPE_MAX_WORKERS", "1")
         server.answers("ListJobs", {"jobSummaryList": []})
         server.answers("SubmitJob", {"jobName": "n", "jobId": "one"})
-        hpo_pipe("submit", "aws-batch", study, *TEMPLATE, "--job-definition", "worker")
+        hpo_pipe("submit", "aws-batch", study, *TEMPLATE, "gpus", "--job-definition", "worker")
         assert handler({}, Context())["scaled"] == "wanted 1, alive 0, 1 started"
         yield server
 

@@ -34,7 +34,7 @@ def main(trial):
     saved = trial.checkpoint
     model = json.loads((saved / "model").read_text()) if saved else {"state": 0.3, "trained_by": []}
     for epoch in trial.steps():
-        time.sleep(0.08)
+        time.sleep(0.2)
         model["state"] = step(model["state"], trial.params["lr"])
         model["trained_by"].append([trial.number, trial.params["lr"]])
         trial.report(loss=model["state"])

@@ -6,10 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
@@ -22,6 +20,7 @@ from storage_schema.records import LinkKind
 from storage_schema.store import open_store
 from tests.e2e.accounting import audit
 from tests.e2e.fleet import Fleet
+from tests.servers.batch import new_queue
 from tests.servers.s3 import S3Server, use_s3
 
 ROLE = "arn:aws:iam::111122223333:role/hpo-pipe-worker"
@@ -64,7 +63,7 @@ def machines(url: str) -> list[dict[str, str]]:
 def test_training_jobs_and_an_arrays_children_are_workers_of_one_study(
     fleet: Fleet, tmp_path: Path, moto_server: S3Server
 ) -> None:
-    batch = _queue(moto_server)
+    batch, queue = new_queue(moto_server)
     common = ("--env", "TEST_EPOCH_S=0.01", "--price-per-hour", "0.5")
     given = ("--spot", "--instance-type", "ml.g5.xlarge", "--role-arn", ROLE, "--image", IMAGE)
     command = ("submit", "sagemaker", fleet.url, *common, *given)
@@ -72,7 +71,7 @@ def test_training_jobs_and_an_arrays_children_are_workers_of_one_study(
     (job,) = hpo_pipe(*command).split()
     told = boto3.client("sagemaker").describe_training_job(TrainingJobName=job)
     assert told["HyperParameters"] == call["parameters"]["HyperParameters"]
-    given = ("--job-queue", "gpus", "--image", "repo/train:1", "--vcpus", "1", "--memory", "512")
+    given = ("--job-queue", queue, "--image", "repo/train:1", "--vcpus", "1", "--memory", "512")
     array = hpo_pipe("submit", "aws-batch", fleet.url, *common, *given, "--workers", "2").split()
     (parent,) = batch.describe_jobs(jobs=array)["jobs"]
     assert parent["arrayProperties"]["size"] == 2
@@ -104,22 +103,3 @@ def test_training_jobs_and_an_arrays_children_are_workers_of_one_study(
         assert facts.items() <= machine.items()
     found = json.loads(hpo_pipe("submit", "status", fleet.url, "--all", "--json"))
     assert [[one["state"] for one in each["jobs"]] for each in found] == [["done"], ["done", "done"]]
-
-
-def _queue(server: S3Server) -> Any:
-    """Make a queue, of jobs that moto does not run."""
-    data = json.dumps({"batch": {"use_docker": False}}).encode()
-    request = urllib.request.Request(f"{server.endpoint}/moto-api/config", data, method="POST")
-    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
-    role = boto3.client("iam").create_role(RoleName="batch", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    made = boto3.client("batch")
-    environment = made.create_compute_environment(
-        computeEnvironmentName="unmanaged", type="UNMANAGED", serviceRole=role
-    )["computeEnvironmentArn"]
-    made.create_job_queue(
-        jobQueueName="gpus",
-        state="ENABLED",
-        priority=1,
-        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": environment}],
-    )
-    return made

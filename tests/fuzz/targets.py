@@ -25,7 +25,7 @@ from hpo_pipe.launch.lambda_event import read_event
 from hpo_pipe.study_file import default_timing, read_study_file
 from hpo_pipe.trial_place import UnderWorker
 from hpo_pipe.view import View
-from storage_schema import keys
+from storage_schema import keys, status_file
 from storage_schema.codec import decode, encode, encode_record
 from storage_schema.errors import DamagedRecord, StudyFileError, UserError
 from storage_schema.history import History
@@ -161,6 +161,13 @@ def read_report(data: bytes) -> Any:
         raise
     finally:
         encode_record({"reason": "; ".join(said)})
+
+
+def read_status_file(data: bytes) -> Any:
+    """Read what a worker tells its launcher."""
+    path = _file("status")
+    path.write_bytes(data)
+    return status_file.read(path)
 
 
 def read_metrics_file(data: bytes) -> Any:
@@ -417,6 +424,12 @@ TARGETS: dict[str, Target] = {
         allowed=(),
     ),
     "report": Target(read=read_report, samples=samples.REPORTS, allowed=(BadLine,), is_json=False),
+    "status-file": Target(
+        read=read_status_file,
+        samples=(b"pid 4711\nexit 75\n", b"pid 4711\n"),
+        covers=("storage_schema.status_file.read",),
+        allowed=(),
+    ),
     "metrics-file": Target(
         read=read_metrics_file, samples=(b"\n".join(samples.REPORTS) + b"\n",), allowed=()
     ),

@@ -13,6 +13,7 @@ ALL = {
     "HPO_PIPE_REGION": "us-east-1",
     "HPO_PIPE_LIFECYCLE": "spot",
     "HPO_PIPE_PRICE_PER_HOUR": "0.25",
+    "HPO_PIPE_SUBMISSION": "7",
 }
 
 
@@ -22,6 +23,7 @@ def test_what_is_told_is_read_back() -> None:
     assert machine_of(facts) == Machine(
         provider="aws", instance_type="g5.xlarge", region="us-east-1", lifecycle="spot", price_per_hour=0.25
     )
+    assert dict(facts)["submission"] == "7"
     assert "hidden" not in str(facts)
 
 
