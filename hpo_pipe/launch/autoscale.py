@@ -35,6 +35,13 @@ class Autoscaler:
         except HpoPipeError as error:
             self._tell(f"autoscale: {error}")
             return PAUSE_S
+        except (
+            Exception
+        ) as error:  # of a target's, maybe of another package's: the coordinator goes on, and so does this
+            self._tell(
+                f"autoscale: {type(error).__name__}: {error} (this should not happen; please report it)"
+            )
+            return PAUSE_S
         self._tell("; ".join([f"autoscale: {found.line()}", *found.notes]))
         return QUICK_S if found.started else PAUSE_S
 
