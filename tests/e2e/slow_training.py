@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 
-from hpo_pipe.trial import current_trial
+from hpo_pipe.trial import Trial, current_trial
 
 EPOCH_S = float(os.environ.get("TEST_EPOCH_S", "0.1"))
+GATE = os.environ.get("TEST_GATE", "")
+"""A file. While it is not there, no training goes past the unit after the first few; unless it is interrupted."""
+FREE = 3
+HELD_S = 0.05
 
 
 def step(state: float, lr: float) -> float:
@@ -23,6 +28,12 @@ def state_after(lr: float, epochs: int, state: float = 0.3) -> float:
     return state
 
 
+def hold(trial: Trial, epoch: int) -> None:
+    """Wait in mid-trial until the test lets it go on, or the worker wants a checkpoint."""
+    while GATE and epoch >= FREE and not Path(GATE).exists() and not trial.should_save:
+        time.sleep(HELD_S)
+
+
 def main() -> None:
     """Train, report and checkpoint each epoch."""
     trial = current_trial()
@@ -30,10 +41,11 @@ def main() -> None:
     state = 0.3
     if saved := trial.checkpoint:
         state = json.loads((saved / "state.json").read_text())["state"]
-    for _epoch in trial.steps():
+    for epoch in trial.steps():
         time.sleep(EPOCH_S)
         state = step(state, lr)
         trial.report(loss=state)
+        hold(trial, epoch)
         with trial.save_checkpoint() as folder:
             (folder / "state.json").write_text(json.dumps({"state": state}))
 
