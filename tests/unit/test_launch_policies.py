@@ -189,20 +189,22 @@ def test_services_take_a_role_for_this_account_only_where_they_say_for_whom() ->
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"job_queues": ("gpus",)}, "expected its ARN, as in arn:aws:batch:"),
-        ({"job_queues": (QUEUE.replace("gpus", "*"),)}, "job queue"),
-        ({"job_definitions": (QUEUE,)}, "job definition"),
-        ({"worker_roles": ("arn:aws:iam::111122223333:role/*",)}, "role"),
-        ({"secrets": (SECRET[:-6] + "*",)}, "secret"),
+        ({"job_queues": ("gpus",)}, "^--job-queue 'gpus': expected an ARN, as in arn:aws:batch:"),
+        ({"job_queues": (QUEUE.replace("gpus", "*"),)}, "^--job-queue 'arn"),
+        ({"job_definitions": (QUEUE,)}, "^--job-definition 'arn"),
+        ({"worker_roles": ("arn:aws:iam::111122223333:role/*",)}, "^--worker-role-arn 'arn"),
+        ({"schedule_roles": ("foo",)}, "^--schedule-role-arn 'foo': expected an ARN, as in arn:aws:iam"),
+        ({"secrets": (SECRET[:-6] + "*",)}, "^--secret-arn"),
         ({"job_queues": (QUEUE,), "partition": "aws-cn"}, "arn:aws-cn:batch"),
         ({"partition": "azure"}, "known are aws"),
-        ({"account": "1234"}, "111122223333"),
-        ({"region": "Ireland"}, "eu-west-1"),
-        ({"repositories": ("docker.io/x",)}, "repository"),
+        ({"account": "1234"}, "^--account '1234': expected one such as 111122223333"),
+        ({"region": "Ireland"}, "^--region 'Ireland': expected one such as eu-west-1"),
+        ({"repositories": ("docker.io/x",)}, "^--repository-arn"),
+        ({"functions": ("f",)}, "^functions 'f': expected an ARN"),
     ],
 )
 def test_arns_are_exact_and_of_their_kind(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(UserError, match=words.replace("*", r"\*")):
+    with pytest.raises(UserError, match=words):
         Named(**given)
 
 

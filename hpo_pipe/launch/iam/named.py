@@ -36,6 +36,19 @@ _KINDS: dict[str, tuple[str, str, str]] = {
         "autoScalingGroup:*:autoScalingGroupName/gpus",
     ),
 }
+OPTIONS = {
+    "job_queues": "--job-queue",
+    "job_definitions": "--job-definition",
+    "launch_templates": "--launch-template",
+    "log_groups": "--log-group",
+    "worker_roles": "--worker-role-arn",
+    "schedules": "--schedule-arn",
+    "schedule_roles": "--schedule-role-arn",
+    "secrets": "--secret-arn",
+    "repositories": "--repository-arn",
+    "groups": "--auto-scaling-group",
+}
+"""How `hpo-pipe submit policy` calls them; those that it does not take have their own names in messages."""
 _ROLE = re.compile(r"arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/[A-Za-z0-9_+=,.@/-]{1,512}")
 _SECRET = re.compile(
     r"arn:(aws|aws-cn|aws-us-gov):(?:secretsmanager:[a-z0-9-]{4,30}:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]{1,512}"
@@ -82,17 +95,18 @@ class Named:
         for kind in _KINDS:
             for arn in getattr(self, kind):
                 self._check(arn, _pattern(kind), kind, self.example(kind))
-        for arn in (*self.worker_roles, *self.schedule_roles):
-            self._check(arn, _ROLE, "role", f"arn:{self.partition}:iam::111122223333:role/hpo-pipe-worker")
+        for kind in ("worker_roles", "schedule_roles"):
+            for arn in getattr(self, kind):
+                self._check(arn, _ROLE, kind, f"arn:{self.partition}:iam::111122223333:role/hpo-pipe-worker")
         for arn in self.secrets:
             shown = f"arn:{self.partition}:secretsmanager:eu-west-1:111122223333:secret:wandb-AbCdEf"
-            self._check(arn, _SECRET, "secret", shown)
+            self._check(arn, _SECRET, "secrets", shown)
         for name, value, pattern, shown in (
             ("region", self.region, _REGION, "eu-west-1"),
             ("account", self.account, _ACCOUNT, "111122223333"),
         ):
             if value and not pattern.fullmatch(value):
-                raise UserError(f"{name} {value[:40]!r}: expected one such as {shown}")
+                raise UserError(f"--{name} {value[:40]!r}: expected one such as {shown}")
 
     def place(self) -> tuple[str, str]:
         """Return the region and the account, as said or as all ARNs have them.
@@ -120,8 +134,7 @@ class Named:
     def _check(self, arn: str, pattern: re.Pattern[str], kind: str, shown: str) -> None:
         found = pattern.fullmatch(arn)
         if not found or found[1] != self.partition:
-            word = kind.removesuffix("s").replace("_", " ").replace("repositorie", "repository")
-            raise UserError(f"{word} {arn[:160]!r}: expected its ARN, as in {shown}")
+            raise UserError(f"{OPTIONS.get(kind, kind)} {arn[:160]!r}: expected an ARN, as in {shown}")
 
 
 def _pattern(kind: str) -> re.Pattern[str]:
