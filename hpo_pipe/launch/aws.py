@@ -219,17 +219,6 @@ def tags_of(given: Mapping[str, str], most: int = MAX_TAGS) -> dict[str, str]:
     return dict(given)
 
 
-def check_image(image: str) -> None:
-    """Raise UserError for a text that names no container image; an empty one names none, and is left to others."""
-    if image and not _IMAGE.fullmatch(image):
-        raise UserError(
-            f"--image is {redacted(image)[:80]!r}, expected something like ACCOUNT.dkr.ecr.REGION.amazonaws.com/x:1"
-        )
-
-
-_IMAGE = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5}/)?[A-Za-z0-9._/-]{0,200}(:[\w.-]{1,128})?(@sha256:[0-9a-f]{64})?"
-)
 _REGION = re.compile(r"[a-z]{2,5}(-[a-z]{2,12}){1,3}-[0-9]{1,2}")
 _TAG = re.compile(r"[\w\s.:/=+\-@]*")
 

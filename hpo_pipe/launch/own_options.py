@@ -6,8 +6,9 @@ Settings are checked although click looked already: they also come from Python, 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -119,12 +120,24 @@ def settings_of(table: Sequence[Own], given: Mapping[str, Json]) -> dict[str, Js
     Raises:
         UserError: one line for each mistake, with option, what was found and what is allowed.
     """
-    settings, lines = {}, []
-    for own in table:
+    keys = [own.key for own in table]
+    return dict(
+        zip(keys, gathered(*((lambda o=own: o.checked(given.get(o.key))) for own in table)), strict=True)
+    )
+
+
+def gathered(*steps: Callable[[], Any]) -> list[Any]:
+    """Return what each step returns.
+
+    Raises:
+        UserError: the lines of all steps that raised one.
+    """
+    found, lines = [], []
+    for step in steps:
         try:
-            settings[own.key] = own.checked(given.get(own.key))
+            found.append(step())
         except UserError as error:
             lines.append(str(error))
     if lines:
         raise UserError("\n".join(lines))
-    return settings
+    return found

@@ -282,3 +282,22 @@ def test_each_type_of_an_offer_has_its_price() -> None:
     assert {(price.instance_type, price.lifecycle) for price in priced.prices} == {
         (kind, way) for kind in GIVEN["instance_type"] for way in ("spot", "on-demand")
     }
+
+
+def test_all_that_is_missing_is_told_at_once() -> None:
+    with pytest.raises(UserError) as told:
+        made({"subnet_ids": []}, env=(("TEXT", "two\nlines"),))
+    lines = str(told.value).splitlines()
+    assert [line.partition(" is ")[0] for line in lines[:3]] == [
+        "--instance-type",
+        "--image-id",
+        "--iam-instance-profile",
+    ]
+    assert lines[3].startswith("--env TEXT: ") and len(lines) == 4
+
+
+def test_a_missing_region_is_told_with_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match=r"(?s)^--key-name is .*\n--region is missing.*\n--image is 'I/UP'"):
+        made({**GIVEN, "key_name": "é"}, image="I/UP")

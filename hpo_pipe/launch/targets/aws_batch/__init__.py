@@ -6,9 +6,10 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hpo_pipe.launch.aws import PROFILE, REGION, ask, check_image, client, placed, refusal_of
+from hpo_pipe.launch.aws import PROFILE, REGION, ask, client, placed, refusal_of
+from hpo_pipe.launch.image import check_image
 from hpo_pipe.launch.order import Offer, Order, Plan
-from hpo_pipe.launch.own_options import options_of, settings_of
+from hpo_pipe.launch.own_options import gathered, options_of, settings_of
 from hpo_pipe.launch.target import ApiCall, Call, Launched, Look, Refusal, TargetUnavailable
 from hpo_pipe.launch.targets.aws_batch import jobs as batch_jobs
 from hpo_pipe.launch.targets.aws_batch.options import TABLE, check
@@ -55,8 +56,10 @@ class AwsBatch:
 
     def settings(self, given: Mapping[str, Json], plan: Plan) -> dict[str, Json]:
         """Return the options as they were given, and where the queue is."""
-        settings = {**settings_of(TABLE, given), **placed(given)}
-        check_image(plan.image)
+        own, where, _ = gathered(
+            lambda: settings_of(TABLE, given), lambda: placed(given), lambda: check_image(plan.image)
+        )
+        settings = {**own, **where}
         check(settings, plan)
         return settings
 

@@ -130,9 +130,9 @@ def _check_container(settings: Mapping[str, Json], plan: Plan) -> None:
         return
     if not plan.url.startswith(("s3://", "s3a://")):
         raise UserError(f"study {plan.url}: containers do not see this machine's folders; expected s3://...")
-    for key in ("vcpus", "memory"):
-        if settings[key] is None:
-            raise UserError(f"--{key} is missing; it is needed with --image")
+    missing = [key for key in ("vcpus", "memory") if settings[key] is None]
+    if missing:
+        raise UserError("\n".join(f"--{key} is missing; it is needed with --image" for key in missing))
     if plan.secrets and settings["execution_role_arn"] is None:
         raise UserError("--secret needs --execution-role-arn, a role that may read it")
     for name, ref in plan.secrets:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
+from hpo_pipe.launch.image import case_told, is_image
 from hpo_pipe.launch.order import Order, Plan
 from hpo_pipe.launch.own_options import Own
 from hpo_pipe.launch.target import CommandCall
@@ -20,9 +20,6 @@ STOP_S = 120
 SUBMISSION = "hpo-pipe:submission"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _SIZE = r"[0-9]{1,15}[bkmgBKMG]?"
-_IMAGE = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5}/)?[A-Za-z0-9._/-]{0,200}(:[\w.-]{1,128})?(@sha256:[0-9a-f]{64})?"
-)
 
 TABLE: Final[tuple[Own, ...]] = (
     Own(
@@ -116,10 +113,11 @@ def check(settings: Mapping[str, Json], plan: Plan) -> None:
         UserError: one line for each mistake.
     """
     lines = []
-    if not _IMAGE.fullmatch(plan.image):
+    if not is_image(plan.image):
         shown = f"is {plan.image[:80]!r}" if plan.image else "is missing"
         lines.append(
             f"--image {shown}, expected an image with hpo-pipe as its entry point, such as hpo-pipe:latest"
+            + case_told(plan.image)
         )
     if settings["gpu_devices"] and not plan.gpus:
         lines.append("--gpu-devices is given, and --gpus is not: expected how many of them each worker has")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hpo_pipe.launch.aws import PROFILE, REGION, ask, check_image, client, code_of, placed
+from hpo_pipe.launch.aws import PROFILE, REGION, ask, client, code_of, placed
+from hpo_pipe.launch.image import check_image
 from hpo_pipe.launch.order import SPOT_THEN_ON_DEMAND, Offer, Order, Plan
-from hpo_pipe.launch.own_options import options_of, settings_of
+from hpo_pipe.launch.own_options import gathered, options_of, settings_of
 from hpo_pipe.launch.target import ApiCall, Call, Launched, Look, Refusal, TargetUnavailable
 from hpo_pipe.launch.targets.ec2 import machines
 from hpo_pipe.launch.targets.ec2.answers import launched, meaning_of, mistake
@@ -56,8 +57,10 @@ class Ec2:
 
     def settings(self, given: Mapping[str, Json], plan: Plan) -> dict[str, Json]:
         """Return the options as they were given, and where the machines are."""
-        settings = {**settings_of(TABLE, given), **placed(given)}
-        check_image(plan.image)
+        own, where, _ = gathered(
+            lambda: settings_of(TABLE, given), lambda: placed(given), lambda: check_image(plan.image)
+        )
+        settings = {**own, **where}
         check(settings, plan)
         return settings
 

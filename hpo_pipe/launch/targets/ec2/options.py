@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from hpo_pipe.launch.order import Plan
-from hpo_pipe.launch.own_options import Own
+from hpo_pipe.launch.own_options import Own, gathered
 from storage_schema.codec import Json
 from storage_schema.errors import UserError
 
@@ -114,28 +114,42 @@ _OF_A_TEMPLATE = (
     "key_name",
 )
 """Options that our own template carries; one of the user's has its own."""
+_WITHOUT_A_TEMPLATE = ("instance_type", "image_id", "iam_instance_profile")
+"""Options that are needed where there is none of the user's."""
 
 
 def check(settings: Mapping[str, Json], plan: Plan) -> None:
     """Hold options against each other and the plan.
 
     Raises:
-        UserError: naming the option, what was found, and what is allowed.
+        UserError: one line for each mistake, naming the option, what was found, and what is allowed.
     """
+    rules = (_check_study, _check_types, _check_processors, _check_tags, _check_template, _check_plan)
+    gathered(*((lambda r=rule: r(settings, plan)) for rule in rules))
+
+
+def _check_study(settings: Mapping[str, Json], plan: Plan) -> None:
     if not plan.url.startswith(("s3://", "s3a://")):
         raise UserError(f"study {plan.url}: machines of EC2 do not see this one's folders; expected s3://...")
+
+
+def _check_types(settings: Mapping[str, Json], plan: Plan) -> None:
     types, subnets = settings["instance_type"], settings["subnet_ids"]
     if len(types) * max(1, len(subnets)) > MAX_OVERRIDES:
         raise UserError(
             f"--instance-type and --subnet-ids: {len(types)} times {len(subnets)}, expected at most {MAX_OVERRIDES}"
         )
-    _check_processors(types)
+
+
+def _check_tags(settings: Mapping[str, Json], plan: Plan) -> None:
     for name, _ in plan.tags:
         if not _IMDS_KEY.fullmatch(name) or name in (".", "..", "_index"):
             raise UserError(
                 f"--tag {name[:80]!r}: machines see their tags, so names have letters, digits and +-=.,_:@ only"
             )
-    _check_template(settings)
+
+
+def _check_plan(settings: Mapping[str, Json], plan: Plan) -> None:
     if plan.image and settings["program"]:
         raise UserError("--program is of the AMI, and --image starts a container: give one of them")
     for name, ref in plan.secrets:
@@ -148,7 +162,8 @@ def check(settings: Mapping[str, Json], plan: Plan) -> None:
             raise UserError(f"--env {name}: expected printable characters only, in one line")
 
 
-def _check_processors(types: Sequence[str]) -> None:
+def _check_processors(settings: Mapping[str, Json], plan: Plan) -> None:
+    types = settings["instance_type"]
     arm = [name for name in types if _ARM.match(name)]
     if arm and len(arm) < len(types):
         plain = next(name for name in types if name not in arm)
@@ -157,11 +172,13 @@ def _check_processors(types: Sequence[str]) -> None:
         )
 
 
-def _check_template(settings: Mapping[str, Json]) -> None:
+def _check_template(settings: Mapping[str, Json], plan: Plan) -> None:
     if not settings["launch_template"]:
-        for own in TABLE:
-            if own.key in ("instance_type", "image_id", "iam_instance_profile") and not settings[own.key]:
-                raise UserError(f"{own.name} is missing, expected something like {own.example}")
+        missing = [own for own in TABLE if own.key in _WITHOUT_A_TEMPLATE and not settings[own.key]]
+        if missing:
+            raise UserError(
+                "\n".join(f"{own.name} is missing, expected something like {own.example}" for own in missing)
+            )
         return
     given = [own.name for own in TABLE if own.key in _OF_A_TEMPLATE and settings[own.key]]
     if given:

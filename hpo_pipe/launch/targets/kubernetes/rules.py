@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from hpo_pipe.launch.aws import check_image
+from hpo_pipe.launch.image import check_image
 from hpo_pipe.launch.order import SPOT_THEN_ON_DEMAND, Plan
+from hpo_pipe.launch.own_options import gathered
 from hpo_pipe.launch.secrets import check_not_reserved
 from hpo_pipe.launch.targets.kubernetes.options import (
     EKS,
@@ -46,14 +47,8 @@ def check(settings: Mapping[str, Json], plan: Plan) -> None:
     Raises:
         UserError: one line for each mistake.
     """
-    lines = []
-    for rule in (_image, _hiring, _labels, _variables, _secrets, _volumes, _study):
-        try:
-            rule(settings, plan)
-        except UserError as error:
-            lines.append(str(error))
-    if lines:
-        raise UserError("\n".join(lines))
+    rules = (_image, _hiring, _labels, _variables, _secrets, _volumes, _study)
+    gathered(*((lambda r=rule: r(settings, plan)) for rule in rules))
 
 
 def pairs(given: Iterable[str]) -> dict[str, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hpo_pipe.launch.aws import PROFILE, REGION, ask, check_image, client, code_of, placed, refusal_of
+from hpo_pipe.launch.aws import PROFILE, REGION, ask, client, code_of, placed, refusal_of
+from hpo_pipe.launch.image import check_image
 from hpo_pipe.launch.order import SPOT_THEN_ON_DEMAND, Offer, Order, Plan
-from hpo_pipe.launch.own_options import options_of, settings_of
+from hpo_pipe.launch.own_options import gathered, options_of, settings_of
 from hpo_pipe.launch.target import Call, Launched, Look, Refusal, TargetUnavailable
 from hpo_pipe.launch.targets.sagemaker import jobs as training_jobs
 from hpo_pipe.launch.targets.sagemaker.options import TABLE, check
@@ -53,8 +54,10 @@ class SageMaker:
 
     def settings(self, given: Mapping[str, Json], plan: Plan) -> dict[str, Json]:
         """Return the options as they were given, and where the jobs are."""
-        settings = {**settings_of(TABLE, given), **placed(given)}
-        check_image(plan.image)
+        own, where, _ = gathered(
+            lambda: settings_of(TABLE, given), lambda: placed(given), lambda: check_image(plan.image)
+        )
+        settings = {**own, **where}
         check(settings, plan)
         return settings
 
