@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from hpo_pipe.launch.commands import ask
 from hpo_pipe.launch.order import Order
 from hpo_pipe.launch.target import CommandCall, JobState, Refusal, TargetUnavailable
 from hpo_pipe.launch.targets.slurm import TARGET
 from hpo_pipe.launch.targets.slurm.options import seconds_of
-from storage_schema.errors import UserError
+from storage_schema.errors import StoreUnavailable, UserError
 from tests.unit.launch.orders import GOLDEN, PLAN, WRITE, order
 
 ROOT = Path(__file__).parents[3]
@@ -62,7 +63,7 @@ def script(ordered: Order) -> str:
             FULL,
             20,
             {
-                "gpus": 2,
+                "gpus": None,
                 "gpus_per_trial": 1,
                 "secrets": SECRETS,
                 "code": "cd" * 32,
@@ -117,9 +118,9 @@ def test_shellcheck_finds_nothing_to_mend(given: dict[str, Any], tmp_path: Path)
         ({"signal_seconds": 20}, {}, "--signal-seconds is 20, expected at least --grace, 30"),
         ({"signal_seconds": 65_536}, {}, "--signal-seconds is 65536, expected an integer from 1 to 65535"),
         ({"gres": "gpu:1", "gpus_per_task": "1"}, {"gpus": None}, "--gres and --gpus-per-task: expected one"),
-        ({"gres": "gpu:a100:2"}, {"gpus": 1}, "--gres is 'gpu:a100:2', and --gpus says 1"),
-        ({"gres": "shard:4"}, {"gpus": 4}, "--gres is 'shard:4', and --gpus says 4"),
-        ({"gpus_per_task": "a100:2"}, {"gpus": 4}, "--gpus-per-task is 'a100:2', and --gpus says 4"),
+        ({"gres": "gpu:a100:2"}, {"gpus": 2}, "--gpus and --gres: expected one of them"),
+        ({"gres": "shard:4"}, {"gpus": 0}, "--gpus and --gres: expected one of them"),
+        ({"gpus_per_task": "a100:2"}, {"gpus": 2}, "--gpus and --gpus-per-task: expected one of them"),
         ({"mem": "16 GB"}, {}, "--mem is '16 GB', expected something like 16G"),
         ({"constraint": "a100;rm"}, {}, "--constraint is 'a100;rm'"),
         ({"logs": "/tmp/%j"}, {}, "--logs is '/tmp/%j'"),
@@ -295,15 +296,33 @@ def test_a_variable_that_is_to_be_passed_on_and_is_not_set_is_named(
     )
 
 
-def test_a_test_asks_slurm_before_anything_is_recorded(slurm: FakeSlurm, tmp_path: Path) -> None:
+def test_a_test_asks_slurm_before_anything_is_recorded(
+    slurm: FakeSlurm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ordered = here(tmp_path, test=True)
+    starts = "sbatch: Job 12 to start at 2030-01-01T00:00:00 using 1 processors on nodes n1 in partition gpu"
+    slurm.say("sbatch", "", errors=starts)
     assert TARGET.calls(ordered) == TARGET.calls(here(tmp_path))
+    assert capsys.readouterr().err == f"Slurm would take it: {starts.removeprefix('sbatch: ')}\n"
     assert [call.split()[:3] for call in slurm.called("sbatch")] == [["sbatch", "--test-only", "--parsable"]]
     slurm.say(
         "sbatch", "", errors="allocation failure: Requested node configuration is not available", status=1
     )
     with pytest.raises(UserError, match=r"^sbatch --test-only: allocation failure: Requested node"):
         TARGET.calls(ordered)
+
+
+def test_a_test_that_slurm_does_not_answer_says_nothing_of_the_options(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = "allocation failure: Unable to contact slurm controller (connect failure)"
+    slurm.say("sbatch", "", errors=away, status=1)
+    with pytest.raises(StoreUnavailable, match=r"^sbatch --test-only: allocation failure: Unable to contact"):
+        TARGET.calls(here(tmp_path, test=True))
+    (slurm.folder / "sbatch").write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setitem(ask.__kwdefaults__, "limit_s", 0.3)
+    with pytest.raises(StoreUnavailable, match=r"^sbatch --test-only: sbatch did not answer within"):
+        TARGET.calls(here(tmp_path, test=True))
 
 
 def test_a_look_tells_each_task(slurm: FakeSlurm, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ TABLE: Final[tuple[Own, ...]] = (
         example="4,5,6,7",
     ),
     Own(name="--cpus", help="CPUs of each worker.", pattern=r"[0-9]{1,5}(\.[0-9]{1,3})?", example="4 or 1.5"),
-    Own(name="--memory", help="Memory of each worker.", pattern=_SIZE, example="16g"),
+    Own(name="--memory", metavar="SIZE", help="Memory of each worker.", pattern=_SIZE, example="16g"),
     Own(
         name="--shm-size",
         help="Shared memory, which data loaders of torch use.  [default: docker's, 64m]",
@@ -46,6 +46,7 @@ TABLE: Final[tuple[Own, ...]] = (
     ),
     Own(
         name="--workdir",
+        metavar="FOLDER",
         help="Folder in the container that trials run in.  [default: the image's]",
         pattern=r"/[^\x00-\x1f\x7f]{0,1000}",
         example="/training",
@@ -58,6 +59,7 @@ TABLE: Final[tuple[Own, ...]] = (
     ),
     Own(
         name="--pass-env",
+        metavar="NAME",
         help="A variable of this shell that workers get, such as AWS_PROFILE; may be repeated.",
         pattern=_NAME,
         example="AWS_PROFILE",
@@ -73,6 +75,7 @@ TABLE: Final[tuple[Own, ...]] = (
     ),
     Own(
         name="--stop-timeout",
+        metavar="SECONDS",
         help="Seconds that a worker has for giving its trials back when it is stopped.",
         low=1,
         high=86_400,

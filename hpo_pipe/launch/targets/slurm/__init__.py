@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import click
+
 from hpo_pipe.launch.commands import answer_of, ask
 from hpo_pipe.launch.order import Offer, Order, Plan
 from hpo_pipe.launch.own_options import options_of, settings_of
@@ -17,7 +19,7 @@ from hpo_pipe.launch.targets.slurm.options import TABLE, check
 from hpo_pipe.launch.targets.slurm.queue import SOURCE, elements, look_at, refusal_of, without_steps
 from hpo_pipe.launch.targets.slurm.script import submission
 from storage_schema.codec import Json
-from storage_schema.errors import UserError
+from storage_schema.errors import StoreUnavailable, UserError
 
 LOGS = "hpo-pipe-studies/logs"
 
@@ -131,8 +133,21 @@ TARGET = Slurm()
 
 
 def _test(call: CommandCall) -> None:
-    answer = ask([call.argv[0], "--test-only", *call.argv[1:]], stdin=call.stdin, source=SOURCE)
-    if answer.status:
+    """Ask Slurm whether it would take it, and say so.
+
+    Raises:
+        UserError: it would not.
+        StoreUnavailable: it does not answer.
+    """
+    try:
+        answer = ask([call.argv[0], "--test-only", *call.argv[1:]], stdin=call.stdin, source=SOURCE)
+    except TargetUnavailable as error:
+        raise StoreUnavailable(f"sbatch --test-only: {error}") from None
+    if not answer.status:
+        click.echo(f"Slurm would take it: {answer.message.removeprefix('sbatch: ')}", err=True)
+    elif refusal_of(answer) is None:
+        raise StoreUnavailable(f"sbatch --test-only: {answer.message}")
+    else:
         raise UserError(f"sbatch --test-only: {answer.message}")
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from hpo_pipe.launch.order import Plan
@@ -21,7 +20,6 @@ EARLY_S = 60
 _WORD = r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}"
 _WORDS = rf"{_WORD}(,{_WORD})*"
 _PATH = r"/[^%\\\x00-\x1f\x7f]{0,1000}"
-_GRES = r"gpu(:[A-Za-z0-9_.-]{1,64})?(:[0-9]{1,4})?"
 
 TABLE: Final[tuple[Own, ...]] = (
     Own(
@@ -40,7 +38,7 @@ TABLE: Final[tuple[Own, ...]] = (
     ),
     Own(
         name="--gres",
-        help="Generic resources of each worker; instead of --gpus.",
+        help="Generic resources of each worker, GPUs among them; instead of --gpus.",
         pattern=r"[a-z][A-Za-z0-9_.:,=-]{0,200}",
         example="gpu:a100:2",
     ),
@@ -53,6 +51,7 @@ TABLE: Final[tuple[Own, ...]] = (
     Own(name="--cpus-per-task", help="CPUs of each worker.", low=1, high=100_000),
     Own(
         name="--mem",
+        metavar="SIZE",
         help="Memory of each worker.",
         pattern=r"[0-9]{1,9}[KMGT]?",
         example="16G",
@@ -74,6 +73,7 @@ TABLE: Final[tuple[Own, ...]] = (
     ),
     Own(
         name="--grace",
+        metavar="SECONDS",
         help="Seconds between SIGTERM and SIGKILL: the GraceTime of a partition that is preempted, or KillWait.",
         low=1,
         high=86_400,
@@ -81,6 +81,7 @@ TABLE: Final[tuple[Own, ...]] = (
     ),
     Own(
         name="--setup",
+        metavar="LINE",
         help="A line of bash before the worker, such as 'module load cuda'; may be repeated.",
         pattern=r"[^\x00-\x08\x0a-\x1f\x7f]{1,2000}",
         multiple=True,
@@ -95,12 +96,14 @@ TABLE: Final[tuple[Own, ...]] = (
     ),
     Own(
         name="--chdir",
+        metavar="FOLDER",
         help="Folder that workers and trials run in.  [default: this one]",
         pattern=_PATH,
         example="/home/you/project",
     ),
     Own(
         name="--logs",
+        metavar="FOLDER",
         help="Folder for what workers print, seen by nodes.  [default: hpo-pipe-studies/logs]",
         pattern=_PATH,
         example="/home/you/logs",
@@ -194,30 +197,15 @@ def seconds_of(time: str) -> float:
 
 
 def _gpus(settings: Mapping[str, Json], plan: Plan) -> str:
-    given: Sequence[tuple[str, str | None]] = (
-        ("--gres", settings["gres"]),
-        ("--gpus-per-task", settings["gpus_per_task"]),
-    )
-    named = [(option, text) for option, text in given if text]
-    if len(named) > 1:
-        return "--gres and --gpus-per-task: expected one of them"
-    if not named or plan.gpus is None:
+    given = {
+        "--gpus": plan.gpus is not None,
+        "--gres": settings["gres"],
+        "--gpus-per-task": settings["gpus_per_task"],
+    }
+    named = [option for option, value in given.items() if value]
+    if len(named) < 2:
         return ""
-    option, text = named[0]
-    counts = [_gpu_count(option, part) for part in text.split(",")] if text else []
-    found = sum(count for count in counts if count is not None)
-    return (
-        "" if found == plan.gpus else f"{option} is {text!r}, and --gpus says {plan.gpus}: drop one of them"
-    )
-
-
-def _gpu_count(option: str, text: str) -> int | None:
-    if option == "--gres":
-        if not re.fullmatch(_GRES, text):
-            return None
-        text = text.removeprefix("gpu").lstrip(":")
-    last = text.rpartition(":")[2]
-    return int(last) if last.isdigit() else 1
+    return f"{' and '.join(named)}: expected one of them; --gpus N stands for --gres=gpu:N"
 
 
 def _seconds(settings: Mapping[str, Json], plan: Plan) -> str:
