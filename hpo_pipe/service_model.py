@@ -56,12 +56,22 @@ def answer_members(service: str, operation: str) -> frozenset[str]:
     return frozenset(_operation(service, operation).output_shape.members)
 
 
+def enumeration(service: str, shape: str) -> tuple[str, ...]:
+    """Return the values of an enumeration, as in ``InstanceType`` of ``ec2``."""
+    return tuple(_model(service).shape_for(shape).enum)
+
+
 @cache
 def _operation(service: str, operation: str) -> Any:
+    return _model(service).operation_model(operation)
+
+
+@cache
+def _model(service: str) -> Any:
     from botocore.loaders import Loader
     from botocore.model import ServiceModel
 
-    return ServiceModel(Loader().load_service_model(service, "service-2"), service).operation_model(operation)
+    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
 
 
 def _mistakes(shape: Any, found: Json, where: str, path: Path) -> Iterator[str]:

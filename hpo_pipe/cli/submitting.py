@@ -10,6 +10,7 @@ from hpo_pipe.cli.failures import CONFIGURATION, FAILURE, INTERRUPTED, complain
 from hpo_pipe.cli.output import print_json, print_lines, say
 from hpo_pipe.cli.submit_options import JSON, plan_of, with_prices
 from hpo_pipe.cli.target_command import check_worker_options
+from hpo_pipe.launch.instance_types import notes_on
 from hpo_pipe.launch.order import Offer, Order, Plan
 from hpo_pipe.launch.target import ApiCall, Call, CommandCall, Target
 from storage_schema.codec import Json
@@ -40,6 +41,8 @@ def submit_to(target: Target, url: str, given: Mapping[str, Any], arguments: tup
     orders = _orders(target, plan, settings, given["workers"])
     check_worker_options(orders[0])
     calls, *_ = [target.calls(order) for order in orders]  # a request that cannot be taken is refused here
+    for line in notes_on(target.name, (t for o in orders for t in o.offer.instance_type.split(","))):
+        say(line)
     if given["dry_run"]:
         _show(calls, as_json=given["output"] == JSON)
         return 0

@@ -43,14 +43,18 @@ class CommandCall:
 
     argv: tuple[str, ...]
     stdin: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables that it is given beside those of the caller. No secrets either."""
 
     def to_json(self) -> dict[str, Json]:
-        """Return what ``--dry-run`` prints."""
-        return {"command": list(self.argv), "stdin": self.stdin}
+        """Return what ``--dry-run`` prints; ``environment`` where it is given some."""
+        variables = {"environment": dict(self.environment)} if self.environment else {}
+        return {"command": list(self.argv), "stdin": self.stdin, **variables}
 
     def text(self) -> str:
-        """Return the command as a shell takes it."""
-        return shlex.join(self.argv)
+        """Return the command as a shell takes it, its variables by ``env``."""
+        variables = [f"{name}={value}" for name, value in self.environment]
+        return shlex.join([*(("env", *variables) if variables else ()), *self.argv])
 
 
 Call = ApiCall | CommandCall

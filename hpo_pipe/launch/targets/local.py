@@ -89,9 +89,16 @@ class Local:
         return (Offer(),)
 
     def calls(self, order: Order) -> tuple[Call, ...]:
-        """Return the command lines."""
+        """Return the command lines, and the variables that each worker has beside those of who starts it."""
         command = isolated_command("workers", *order.worker_arguments(None))
-        return tuple(CommandCall(argv=tuple(command)) for _ in range(order.workers))
+        given = order.worker_environment()
+        return tuple(
+            CommandCall(
+                argv=tuple(command),
+                environment=tuple(sorted({**given, status_file.VARIABLE: str(_status_file(log))}.items())),
+            )
+            for log in _all_logs(order)
+        )
 
     def launch(self, order: Order) -> Launched:
         """Start the workers that were never started."""
@@ -99,9 +106,9 @@ class Local:
         folder = Path(order.settings["logs"])
         folder.mkdir(parents=True, exist_ok=True)
         jobs = []
-        for index, call in enumerate(self.calls(order)):
+        for log, call in zip(_all_logs(order), self.calls(order), strict=True):
             assert isinstance(call, CommandCall)
-            jobs.append(_start(folder / f"{order.job_name(index)}.log", call.argv, order))
+            jobs.append(_start(log, call, order))
         return Launched(jobs=tuple(jobs), workers=len(jobs))
 
     def look(self, order: Order, jobs: Sequence[str]) -> Look:
@@ -142,9 +149,12 @@ TARGET = Local()
 
 
 def _logs(order: Order) -> list[Path]:
+    return [path for path in _all_logs(order) if path.exists()]
+
+
+def _all_logs(order: Order) -> list[Path]:
     folder = Path(order.settings["logs"])
-    paths = (folder / f"{order.job_name(index)}.log" for index in range(order.workers))
-    return [path for path in paths if path.exists()]
+    return [folder / f"{order.job_name(index)}.log" for index in range(order.workers)]
 
 
 def _job(path: Path) -> str:
@@ -167,7 +177,7 @@ def _ended(path: Path) -> Job:
     return Job(id=_job(path), state=JobState.FAILED, detail=f"{how}; {path}: {one_line(said[:300])}")
 
 
-def _start(path: Path, argv: tuple[str, ...], order: Order) -> str:
+def _start(path: Path, call: CommandCall, order: Order) -> str:
     """Start one worker if it never was; return its job's id. Its lock is taken before there is a process."""
     with path.open("ab") as log:
         if log.tell():
@@ -181,9 +191,9 @@ def _start(path: Path, argv: tuple[str, ...], order: Order) -> str:
         log.write(f"hpo-pipe submit local: {order.name}\n".encode())
         log.flush()
         process = subprocess.Popen(
-            argv,
+            call.argv,
             cwd=order.settings["folder"],
-            env=_environment(order) | {status_file.VARIABLE: str(_status_file(path))},
+            env=_inherited() | dict(call.environment),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -194,10 +204,9 @@ def _start(path: Path, argv: tuple[str, ...], order: Order) -> str:
     return _job(path)
 
 
-def _environment(order: Order) -> dict[str, str]:
-    """Return this process's environment with the worker's; what it says of another machine's hire is not passed on."""
-    inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}  # noqa: TID251 (an edge)
-    return inherited | order.worker_environment()
+def _inherited() -> dict[str, str]:
+    """Return this process's environment without what it says of another machine's hire."""
+    return {name: value for name, value in os.environ.items() if name not in VARIABLES}  # noqa: TID251 (an edge)
 
 
 def _state(path: Path) -> _State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from hpo_pipe.cli.output import print_grid
 from hpo_pipe.cli.submitting import _check_budget, _orders
 from hpo_pipe.launch import find_target
 from hpo_pipe.launch.order import Offer, Plan, Price
+from hpo_pipe.launch.target import CommandCall
 from hpo_pipe.launch.targets import local
 from hpo_pipe.report.trials import Grid
 from storage_schema.codec import sha256
@@ -27,8 +29,8 @@ from tests.unit.cli.told_study import Teller
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     commands: list[tuple[str, ...]] = []
 
-    def start(path: Path, argv: tuple[str, ...], order: object) -> str:
-        commands.append(argv)
+    def start(path: Path, call: CommandCall, order: object) -> str:
+        commands.append(call.argv)
         return path.stem
 
     monkeypatch.setattr(local, "_start", start)
@@ -69,6 +71,26 @@ def test_a_dry_run_writes_nothing(
         calls
     ) == 3
     assert started == [] and list(told.store.list("submissions/")) == []
+
+
+def test_a_dry_run_shows_the_workers_variables(
+    told: Teller, run: Run, started: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("nobody sees this")
+    command = ("submit", "local", told.store.url, "--dry-run", "--logs", tmp_path, "--env", "WORDS=two words")
+    command = (*command, "--secret", f"HF_TOKEN=file:{tmp_path}/token", "--price-per-hour", "0.5")
+    (call,) = json.loads(run(*command, "--output", "json").stdout)
+    assert call["environment"] == {
+        "HPO_PIPE_PRICE_PER_HOUR": "0.5",
+        "HPO_PIPE_PROVIDER": "local",
+        "HPO_PIPE_STATUS_FILE": call["environment"]["HPO_PIPE_STATUS_FILE"],
+        "HPO_PIPE_SUBMISSION": "1",
+        "WORDS": "two words",
+    }
+    assert Path(call["environment"]["HPO_PIPE_STATUS_FILE"]).parent == tmp_path
+    shown = run(*command)
+    assert shlex.split(shown.stdout)[0] == "env" and "WORDS=two words" in shlex.split(shown.stdout)
+    assert "nobody" not in shown.output and started == []
 
 
 def test_no_workers_are_a_record_for_reconcile(
