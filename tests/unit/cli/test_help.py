@@ -82,7 +82,7 @@ def test_a_wrong_number_is_told_as_one() -> None:
 
 
 def test_every_option_that_is_missing_is_told_at_once(run: Run, told: Teller) -> None:
-    done = run("submit", "sagemaker", told.store.url, "--volume-kms-key-id", "?")
+    done = run("submit", "sagemaker", told.store.url, "--volume-kms-key-id", "?", "--region", "eu-west-1")
     assert done.exit_code == 2
     assert done.stderr.splitlines() == [
         "hpo-pipe: error: --instance-type is missing, expected something like ml.g5.xlarge",
