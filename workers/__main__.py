@@ -232,7 +232,7 @@ def worker(
         finally:
             if starter is not None:
                 starter.close()
-    departure.close()
+    departure.close(status)
     sys.exit(status)
 
 

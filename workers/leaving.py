@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ import click
 
 from storage_schema.errors import UserError
 from storage_schema.graces import MAX_GRACE_S, VARIABLE, grace_of
+from storage_schema.trial_env import EXIT_INTERRUPTED
 from workers.imds import DISABLED, Metadata, disabled, endpoint_of
 from workers.interruption import Interruption
 from workers.notices import CHECKPOINT, ON_REBALANCE, Notices
 from workers.own_status import tell_end
-from workers.slurm import job_of, requeue, wants_requeue
+from workers.slurm import job_of, put_back
 from workers.world import World
 
 AUTO, EC2, NONE = "auto", "ec2", "none"
@@ -75,7 +77,7 @@ _OPTIONS = (
     click.option(
         "--requeue",
         is_flag=True,
-        help="On SIGUSR1 in a job of Slurm's: put the job back into the queue at the end.",
+        help="In a job of Slurm's that is preempted, or near its time limit: put it back into the queue at the end.",
     ),
 )
 
@@ -102,14 +104,15 @@ class Departure:
         if self._notices is not None:
             self._world.spawn(self._notices.run, "notices")
 
-    def close(self) -> None:
+    def close(self, status: int) -> None:
         """Put the job back into the queue, if that is wanted. Everything was given back before."""
-        if self._job and wants_requeue(self.interruption.caught):
-            requeue(self._job, self._environment, self._world.say)
+        if self._job and status == EXIT_INTERRUPTED:
+            told = signal.SIGUSR1 in self.interruption.caught
+            put_back(self._job, self._environment, self._world.say, now=self._world.clock.now(), told=told)
 
     def at_once(self, status: int) -> None:
         """End this process though its threads are at work; its guardian kills what is left of the trials."""
-        self.close()
+        self.close(status)
         sys.stderr.flush()
         tell_end(status)
         os._exit(status)

@@ -215,21 +215,27 @@ def test_a_checkpoint_that_is_not_uploaded_in_time_is_left_out(
 
 
 SCONTROL = """#!/bin/sh
+[ "$1" = requeue ] || exec echo "JobId=45 {fields} EndTime=Unknown"
 echo "$@" >> "{folder}/scontrol.log"
 """
+RUNNING = "JobState=RUNNING Requeue=1 StartTime=1000000"
 
 
 @pytest.mark.parametrize(
-    ("number", "calls"),
-    [(signal.SIGUSR1, ["requeue 42_3"]), (signal.SIGTERM, [])],
-    ids=["SIGUSR1", "SIGTERM"],
+    ("number", "fields", "calls"),
+    [
+        (signal.SIGUSR1, f"{RUNNING} PreemptTime=None", ["requeue 42_3"]),
+        (signal.SIGTERM, f"{RUNNING} PreemptTime=1000100", ["requeue 42_3"]),
+        (signal.SIGTERM, "JobState=CANCELLED Requeue=1 StartTime=1000000 PreemptTime=None", []),
+    ],
+    ids=["time-limit", "preempted", "cancelled"],
 )
-def test_slurms_time_limit_puts_the_job_back_once_everything_is_given_back(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, calls: list[str]
+def test_slurms_job_that_goes_on_is_put_back_once_everything_is_given_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, fields: str, calls: list[str]
 ) -> None:
     program = bench.folder / "bin/scontrol"
     program.parent.mkdir()
-    program.write_text(SCONTROL.format(folder=bench.folder))
+    program.write_text(SCONTROL.format(folder=bench.folder, fields=fields))
     program.chmod(0o755)
     slurm = {"SLURM_JOB_ID": "45", "SLURM_ARRAY_JOB_ID": "42", "SLURM_ARRAY_TASK_ID": "3"}
     for name, value in {**slurm, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}.items():

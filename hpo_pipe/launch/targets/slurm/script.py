@@ -6,11 +6,8 @@ import shlex
 
 from hpo_pipe.launch.order import Order
 from hpo_pipe.launch.target import CommandCall
-from hpo_pipe.launch.targets.slurm.options import EARLY_S, gpu_arguments
+from hpo_pipe.launch.targets.slurm.options import gpu_arguments
 from storage_schema.machine import VARIABLES
-
-LEAST_RUN_S = 20
-"""A job that lived shorter is not put back for its time limit: it would turn round for ever."""
 
 _SCRIPT = r"""#!/bin/bash
 {header}
@@ -19,7 +16,8 @@ trap : TERM USR1 # this shell waits for the worker, whatever comes
 {setup}{variables}
 id=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID}}
 id=${{id:-$SLURM_JOB_ID}} # of an array's last task the number alone would be the whole array
-SECONDS=0
+# Slurm itself puts back only a job that runs until it is killed, so the worker that has given everything back does it
+# (--requeue): where it was preempted or its time is nearly up, and nobody cancelled it.
 {worker} &
 worker=$!
 
@@ -42,22 +40,6 @@ while [ "$status" -gt 128 ] && kill -0 "$worker" 2>/dev/null; do
     wait "$worker" # a signal had cut it short
     status=$?
 done
-
-# 75: it was interrupted and has given everything back. Slurm itself puts back only a job that runs until it is killed,
-# so this one says for itself that it goes on: where it was preempted or its time is up, and nobody cancelled it.
-[ "$status" = 75 ] || exit "$status"
-job=$(SLURM_TIME_FORMAT=standard scontrol --oneliner show job "$id") || exit "$status"
-field() {{
-    local rest=${{job#* "$1"=}}
-    echo "${{rest%% *}}"
-}}
-[ "$(field JobState)" = RUNNING ] || exit "$status"
-left=$(($(date -d "$(field EndTime | tr T ' ')" +%s 2>/dev/null || echo 9999999999) - $(date +%s)))
-if [[ $(field PreemptTime) > $(field StartTime) && $(field PreemptTime) = [0-9]* ]] ||
-    {{ [ "$left" -le {near} ] && [ "$SECONDS" -ge {least} ]; }}; then
-    echo "hpo-pipe: Slurm's job $id goes back into the queue" >&2
-    scontrol requeue "$id"
-fi
 exit "$status"
 """
 
@@ -109,13 +91,16 @@ def script(order: Order) -> str:
         setup="".join(f"{line}\n" for line in settings["setup"]),
         variables="\n".join(_variables(order)),
         worker=shlex.join(_worker(order)),
-        near=settings["signal_seconds"] + EARLY_S,
-        least=LEAST_RUN_S,
     )
 
 
 def _worker(order: Order) -> list[str]:
-    return [order.settings["program"], "worker", *order.worker_arguments(order.settings["grace"])]
+    return [
+        order.settings["program"],
+        "worker",
+        "--requeue",
+        *order.worker_arguments(order.settings["grace"]),
+    ]
 
 
 def _variables(order: Order) -> list[str]:
