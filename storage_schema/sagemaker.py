@@ -47,6 +47,7 @@ OPTIONS = {
     "coordinator": Option("--coordinator", FLAG, "--no-coordinator"),
     "code": Option("--code"),
     "secret": Option("--secret", MANY),
+    "secret_variable": Option("--secret-variable", MANY),
     "withhold": Option("--withhold", MANY),
     "price_per_hour": Option("--price-per-hour"),
     "workdir": Option("--workdir"),

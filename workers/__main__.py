@@ -35,7 +35,8 @@ from workers.leaving import Departure, Leaving, leaving_options
 from workers.loop import EXIT_FAILED, Ends, Pace
 from workers.own_status import EXIT_INTERRUPTED, status_told
 from workers.scratch import scratch_folder
-from workers.secrets import SecretMissing, parsed, redacted_forms, resolved, warnings
+from workers.secrecy import Secrecy, secrecy_options
+from workers.secrets import SecretMissing, redacted_forms, warnings
 from workers.slots import deal, visible_gpus
 from workers.trial_setup import known_redactor, launchers, own_environment, trials_folder
 from workers.withholding import close_own_memory, without
@@ -129,23 +130,12 @@ def _digest(context: click.Context, option: click.Parameter, text: str | None) -
     callback=_digest,
     help="Run trials in the code of this sha256, from the study's store.",
 )
-@click.option(
-    "--secret",
-    multiple=True,
-    metavar="NAME=REF",
-    help="A variable for trials: an ARN of Secrets Manager (#KEY: of its JSON) or SSM, or file:/path; may be repeated.",
-)
+@secrecy_options
 @click.option("--study-sha256", metavar="HEX", help="Run only the study whose study.json has this sha256.")
 @click.option(
     "--coordinator/--no-coordinator",
     default=True,
     help="Start a coordinator's tick when none seems to live.  [default: do]",
-)
-@click.option(
-    "--withhold",
-    multiple=True,
-    metavar="NAME",
-    help="A variable, such as 'AWS_*', that trials are not to have; may be repeated.",
 )
 @click.option(
     "--price-per-hour",
@@ -167,10 +157,9 @@ def worker(
     drain: bool,
     workdir: Path | None,
     code: str | None,
-    secret: tuple[str, ...],
+    secrecy: Secrecy,
     study_sha256: str | None,
     coordinator: bool,
-    withhold: tuple[str, ...],
     price_per_hour: float | None,
     check: bool,
     name: str | None,
@@ -182,7 +171,6 @@ def worker(
     """
     if code is not None and workdir is not None:
         raise click.UsageError("--code and --workdir: trials run in one folder; give one of them")
-    refs = parsed(secret)
     if check:
         return
     if workdir is not None and not workdir.is_dir():
@@ -194,13 +182,13 @@ def worker(
     departure = Departure(leaving, os.environ, world)  # noqa: TID251 (an edge)
     study = _with_command(read_study(world, study_sha256), command)
     prove_quickly(world.store, world.token()).demand()
-    environment = without(own_environment(), withhold)
-    secrets = resolved(refs)
-    if secrets:
-        sys.stderr = _redacted(redacted_forms(secrets))
-    for line in warnings(secrets):
+    environment = without(own_environment(), secrecy.withhold)
+    secrets = secrecy.read(os.environ)  # noqa: TID251 (an edge)
+    if secrets.hidden:
+        sys.stderr = _redacted(redacted_forms(secrets.hidden))
+    for line in warnings(secrets.hidden):
         world.say(line)
-    if withhold:
+    if secrecy.withhold:
         close_own_memory()
     pool = visible_gpus(environment)
     gpus = deal(pool, slots, gpus_per_trial)

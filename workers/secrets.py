@@ -1,4 +1,7 @@
-"""``--secret NAME=REF``: read once when the worker starts, given to trials as a variable, and written nowhere."""
+"""Secrets: read once when the worker starts, given to trials as variables, and written nowhere.
+
+They lie where ``--secret NAME=REF`` says, or are in the worker's environment already: ``--secret-variable NAME``.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 from storage_schema.errors import StoreUnavailable, UserError
 from storage_schema.redaction import LEAST_CHARACTERS
-from storage_schema.secret_refs import SecretRef, parse_secret
+from storage_schema.secret_refs import SecretRef, checked_variable, parse_secret
 
 MAX_SECRETS = 64
 MAX_SECRET_BYTES = 64 * 1024  # what Secrets Manager takes at most
@@ -39,6 +42,32 @@ def parsed(texts: Iterable[str]) -> tuple[SecretRef, ...]:
         raise UserError(f"--secret: {len(found)} of them, allowed are {MAX_SECRETS}")
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"--secret {twice}: given twice")
+    return found
+
+
+def parsed_names(names: Iterable[str], refs: Iterable[SecretRef]) -> tuple[str, ...]:
+    """Return ``--secret-variable`` options, each name once; raises UserError: no name, or one that `refs` have."""
+    found = tuple(dict.fromkeys(checked_variable("--secret-variable", name) for name in names))
+    if len(found) > MAX_SECRETS:
+        raise UserError(f"--secret-variable: {len(found)} of them, allowed are {MAX_SECRETS}")
+    if twice := next((ref.name for ref in refs if ref.name in found), None):
+        raise UserError(f"--secret-variable {twice}: --secret gives it already")
+    return found
+
+
+def handed_over(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what whoever started the worker put into its environment.
+
+    Raises:
+        SecretMissing: a variable that is not set, or empty: nothing would be taken out, and trials would lack it.
+    """
+    found = {name: environment.get(name, "") for name in names}
+    missing = [name for name, value in found.items() if not value]
+    if missing:
+        raise SecretMissing(
+            f"--secret-variable {', '.join(missing)}: not set, or empty, in this worker's environment; whoever starts "
+            "the worker has to put the secret there"
+        )
     return found
 
 

@@ -13,6 +13,7 @@ from storage_schema.records import Program, Study
 from storage_schema.redaction import Redactor, secret_values
 from storage_schema.trial_env import trial_path
 from workers.code import code_folder
+from workers.secrecy import Secrets
 from workers.secrets import redacted_forms
 from workers.trial_process import Launcher, make_launcher
 from workers.world import World
@@ -50,17 +51,17 @@ def trials_folder(
 
 
 def launchers(
-    study: Study, environment: Mapping[str, str], secrets: Mapping[str, str], workdir: Path
+    study: Study, environment: Mapping[str, str], secrets: Secrets, workdir: Path
 ) -> Callable[[], Launcher]:
     """Return what makes a launcher for each slot. A secret goes before a variable that the study sets."""
-    plain = tuple((name, value) for name, value in study.program.environment if name not in secrets)
+    plain = tuple((name, value) for name, value in study.program.environment if name not in secrets.given)
     program = replace(study.program, environment=plain)
-    redactor = known_redactor(study.program, redacted_forms(secrets))
+    redactor = known_redactor(study.program, redacted_forms(secrets.hidden))
 
     def launcher() -> Launcher:
         return make_launcher(
             program,
-            user_environment={**environment, **secrets},
+            user_environment={**environment, **secrets.given},
             workdir=workdir,
             objective=study.objective.name,
             grace_s=study.timing.grace_s,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -154,15 +154,19 @@ class Order:
         """Return the name of one worker's job, at most 47 characters; `index` counts from 0."""
         return f"{self.name}-{index}"
 
-    def worker_arguments(self, grace_s: float | None, *, secrets: bool = True) -> list[str]:
+    def worker_arguments(
+        self, grace_s: float | None, *, secrets: bool = True, handed: Iterable[str] = ()
+    ) -> list[str]:
         """Return what stands behind ``hpo-pipe worker``: the URL first, the plan's further options last.
 
         Args:
             grace_s: see :attr:`Target.grace_s`.
             secrets: the worker reads its secrets; False where the provider hands them to it.
+            handed: variables that the provider fills with secrets, which are not to be in what trials print.
         """
         plan = self.plan
         refs = [text for name, ref in plan.secrets for text in ("--secret", f"{name}={ref}")]
+        known = [text for name in handed for text in ("--secret-variable", name)]
         given = {
             "--study-sha256": plan.study_sha256,
             "--slots": plan.slots,
@@ -173,7 +177,7 @@ class Order:
             "--code": plan.code or None,
         }
         options = [text for name, v in given.items() if v is not None for text in (name, _text(v))]
-        return [plan.url, *(refs if secrets else ()), *options, *plan.arguments]
+        return [plan.url, *(refs if secrets else ()), *known, *options, *plan.arguments]
 
     def worker_environment(self, region: str = "") -> dict[str, str]:
         """Return the variables of a worker, secrets apart."""

@@ -23,6 +23,7 @@ from tests.waiting import wait_until
 
 SECRET = "a-quite-ordinary-sentence without form"
 IN_FILE = "another sentence that nobody guesses"
+WITHHELD = "what the worker alone should have"
 
 TRAIN = """
 import os
@@ -30,10 +31,13 @@ from pathlib import Path
 from hpo_pipe.trial import current_trial
 from pkg.model import loss
 
+GUESS = "GUESSED"
+
 def main():
     trial = current_trial()
     print("in", Path.cwd(), flush=True)
     print("secrets", os.environ.get("FROM_AWS"), os.environ.get("FROM_FILE"), flush=True)
+    print("kept", os.environ.get("KEPT"), "".join(map(chr, GUESS)), flush=True)
     for _ in trial.steps():
         trial.report(loss=loss(trial.params["lr"]))
 
@@ -58,7 +62,7 @@ worker = { flush = 0.5, lease = 3, grace = 2, tick = 0.5, retries = 0 }
 def code(tmp_path: Path) -> Archive:
     folder = tmp_path / "code"
     (folder / "pkg").mkdir(parents=True)
-    (folder / "train.py").write_text(TRAIN)
+    (folder / "train.py").write_text(TRAIN.replace('"GUESSED"', str(list(WITHHELD.encode()))))
     (folder / "pkg" / "model.py").write_text("def loss(lr):\n    return lr\n")
     return pack(folder)
 
@@ -114,15 +118,19 @@ def run_two_workers(fleet: Fleet, store: Store, code: Archive, *options: str) ->
 
 
 @pytest.mark.parametrize("program", ['command = ["python", "train.py"]', 'function = "train:main"'])
-def test_two_workers_share_code_on_a_folder_and_read_a_secret_from_a_file(
+def test_two_workers_share_code_on_a_folder_and_have_secrets_from_a_file_and_from_who_starts_them(
     program: str, code: Archive, fleet_in: Any, tmp_path: Path
 ) -> None:
+    """No name says that they are secrets: the worker is told."""
     (tmp_path / "secret").write_text(IN_FILE + "\n")
     url = f"file://{tmp_path}/study"
-    fleet = fleet_in(url, {}, program)
-    stored = run_two_workers(fleet, open_store(url), code, "--secret", f"FROM_FILE=file:{tmp_path}/secret")
-    assert any(b"secrets None ***" in data for data in stored.values())
-    assert_nowhere(IN_FILE, stored, fleet)
+    fleet = fleet_in(url, {"FROM_AWS": SECRET, "KEPT": WITHHELD}, program)
+    options = ("--secret", f"FROM_FILE=file:{tmp_path}/secret", "--secret-variable", "FROM_AWS")
+    options = (*options, "--secret-variable", "KEPT", "--withhold", "KEPT")
+    stored = run_two_workers(fleet, open_store(url), code, *options)
+    assert any(b"secrets *** ***\nkept None ***" in data for data in stored.values())
+    for secret in (IN_FILE, SECRET, WITHHELD):
+        assert_nowhere(secret, stored, fleet)
 
 
 def test_two_workers_share_code_in_s3_and_read_a_secret_of_aws(
@@ -160,6 +168,11 @@ def test_mistakes_end_a_worker_before_it_claims_anything(
         (("--secret", "A=hunter22hunter22"), 2, "--secret A: expected arn:"),
         (("--secret", "HPO_PIPE_TRIAL=file:/x"), 2, "are ours"),
         (("--secret", f"A=file:{tmp_path}/missing"), 78, "--secret A: .*missing: No such file"),
+        (
+            ("--secret-variable", "NOT_SET"),
+            78,
+            "--secret-variable NOT_SET: not set, or empty, in this worker",
+        ),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "hpo_pipe", "worker", url, *options],

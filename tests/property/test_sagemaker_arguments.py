@@ -27,6 +27,7 @@ TYPED = {
     "coordinator": st.booleans(),
     "withhold": st.lists(TEXTS, max_size=4),
     "secret": st.lists(TEXTS, max_size=4),
+    "secret_variable": st.lists(TEXTS, max_size=4),
 }
 
 

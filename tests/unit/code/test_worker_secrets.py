@@ -12,11 +12,21 @@ from typing import Any
 import boto3
 import pytest
 
-from storage_schema.errors import StoreUnavailable
+from storage_schema.errors import StoreUnavailable, UserError
 from storage_schema.redaction import Redactor
 from tests.servers.loopback import Answer, LoopbackServer, Request
 from tests.servers.s3 import S3Server, lead_to
-from workers.secrets import MAX_SECRET_BYTES, SecretMissing, parsed, redacted_forms, resolved, warnings
+from workers.secrecy import Secrecy
+from workers.secrets import (
+    MAX_SECRET_BYTES,
+    MAX_SECRETS,
+    SecretMissing,
+    parsed,
+    parsed_names,
+    redacted_forms,
+    resolved,
+    warnings,
+)
 
 VALUE = "correct horse battery staple"
 NOWHERE = "arn:aws:secretsmanager:us-east-1:123456789012:secret:nowhere-AbCdEf"
@@ -178,3 +188,33 @@ def test_every_form_of_a_secret_is_known() -> None:
     assert list(warnings(secrets)) == [
         "C has fewer than 8 characters: it is not taken out of what trials print"
     ]
+
+
+def test_secrets_that_are_in_the_environment_already(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(VALUE)
+    refs = parsed([f"A=file:{tmp_path}/a"])
+    names = parsed_names(["DSN", "AWS_X", "DSN"], refs)
+    assert names == ("DSN", "AWS_X")
+    environment = {"DSN": "db://trainer", "AWS_X": "the worker's own", "B": "b"}
+    found = Secrecy(refs=refs, variables=names, withhold=("AWS_*",)).read(environment)
+    assert found.given == {"A": VALUE, "DSN": "db://trainer"}
+    assert found.hidden == {"A": VALUE, "DSN": "db://trainer", "AWS_X": "the worker's own"}
+    with pytest.raises(SecretMissing, match=r"^--secret-variable DSN, AWS_X: not set, or empty, in this"):
+        Secrecy(refs=(), variables=names, withhold=()).read({"DSN": ""})
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["A"], "--secret-variable A: --secret gives it already"),
+        (["1A"], "--secret-variable '1A': a variable's name"),
+        (
+            ["HPO_PIPE_TRIAL"],
+            "--secret-variable HPO_PIPE_TRIAL: variables that begin with HPO_PIPE_ are ours",
+        ),
+        ([f"V{at}" for at in range(MAX_SECRETS + 1)], "--secret-variable: 65 of them, allowed are 64"),
+    ],
+)
+def test_names_that_are_none(names: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        parsed_names(names, parsed(["A=file:/a"]))

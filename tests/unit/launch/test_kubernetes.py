@@ -164,6 +164,8 @@ def test_its_arguments_are_a_workers() -> None:
     given = worker.make_context(args[0], args[1:]).params
     assert (given["url"], given["secret"]) == ("file:///studies/first", (f"WANDB_API_KEY={ARN}",))
     assert given["grace"] == 90
+    handed = [text.partition("=")[0] for text in FULL["secret_key_ref"]]
+    assert list(given["secret_variable"]) == handed != []
     assert given["command"] == ("python", "train.py", "{lr}")
 
 

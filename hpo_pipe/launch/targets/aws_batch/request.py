@@ -90,7 +90,8 @@ def _definition(order: Order) -> ApiCall:
 def _submission(order: Order, definition: str) -> ApiCall:
     settings, plan = order.settings, order.plan
     grace_s = float(settings["container_stop_timeout"])
-    command = ["worker", *order.worker_arguments(grace_s, secrets=not plan.image)]
+    handed = [name for name, _ in plan.secrets] if plan.image else []
+    command = ["worker", *order.worker_arguments(grace_s, secrets=not plan.image, handed=handed)]
     environment = order.worker_environment(settings["region"])
     overrides: dict[str, Json] = {
         "command": command,

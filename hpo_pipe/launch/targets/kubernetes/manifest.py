@@ -120,7 +120,8 @@ def _pod(order: Order) -> dict[str, Json]:
 
 def _container(order: Order) -> dict[str, Json]:
     settings, plan = order.settings, order.plan
-    arguments = order.worker_arguments(float(grace_s(settings, plan)))
+    handed = pairs(settings["secret_key_ref"])
+    arguments = order.worker_arguments(float(grace_s(settings, plan)), handed=handed)
     environment = order.worker_environment(pairs(settings["node_selector"]).get(REGION, ""))
     plain = [{"name": name, "value": _literal(value)} for name, value in sorted(environment.items())]
     return {
