@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from collections import Counter
@@ -48,7 +49,7 @@ class OnSlurm:
         self.fleet = Fleet(self.url, folder, slurm.environment)
         self.store = open_store(self.url)
         self._gate = folder / "gate"
-        self._env = {
+        self.env = {
             **slurm.environment,
             "TEST_EPOCH_S": str(EPOCH_S),
             "TEST_GATE": str(self._gate),
@@ -57,18 +58,24 @@ class OnSlurm:
 
     def begin(self, trials: int, *options: str) -> None:
         """Create the study and submit its workers; return when both are in mid-trial, and have saved checkpoints."""
-        self.fleet.create(trials=trials, scheduler="none")
-        self.fleet.start("coordinator", "--until-done")
+        self.create(trials)
         logs = ("--logs", str(self.folder / "logs"), "--chdir", str(self.folder))
         gpus = () if any("gpu" in option for option in options) else ("--gpus", "1")
         dealt = ("--setup", 'echo "dealt: $CUDA_VISIBLE_DEVICES"')
         self.submit("slurm", "--workers", str(WORKERS), *gpus, *logs, *dealt, *options)
-        self.wait(lambda: len(self.authors(LinkKind.CLAIM)) == WORKERS, SOON_S, "each worker's claim")
-        self.wait(lambda: len(self._saved()) >= WORKERS, SOON_S, "each worker's checkpoint")
+        self.in_mid_trial(WORKERS)
+
+    def create(self, trials: int) -> None:
+        self.fleet.create(trials=trials, scheduler="none")
+        self.fleet.start("coordinator", "--until-done")
+
+    def in_mid_trial(self, workers: int) -> None:
+        self.wait(lambda: len(self.authors(LinkKind.CLAIM)) == workers, SOON_S, "each worker's claim")
+        self.wait(lambda: len(self._saved()) >= workers, SOON_S, "each worker's checkpoint")
 
     def submit(self, *arguments: str) -> str:
         name, *options = arguments
-        return hpo_pipe("submit", name, self.url, *options, env=self._env)
+        return hpo_pipe("submit", name, self.url, *options, env=self.env)
 
     def order(self) -> Order:
         """Return the submission as it stands in the study's record."""
@@ -177,6 +184,31 @@ def test_workers_that_are_preempted_in_mid_trial_go_on_and_every_trial_ends_once
         assert TARGET.look(order, ()).alive == 0
         row = dict(zip(*(line.split("\t") for line in on.submit("status").splitlines()[:2]), strict=True))
         assert (row["target"], row["state"], row["done"]) == ("slurm", "ended", str(WORKERS))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_preempted_job_that_was_written_by_hand_goes_back_into_the_queue_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with on_slurm(tmp_path, grace_s=GRACE_S) as on:
+        on.create(1)
+        for name, value in on.env.items():
+            monkeypatch.setenv(name, value)
+        (tmp_path / "logs").mkdir()
+        worker = [sys.executable, "-m", "hpo_pipe", "worker", on.url, "--requeue", "--grace", str(GRACE_S)]
+        log = ("--open-mode=append", f"--output={tmp_path}/logs/hand.log")
+        begin = f"exec srun {shlex.join(worker)}"
+        job = on.slurm.run("sbatch", "--parsable", "--requeue", "--gres=gpu:1", *log, f"--wrap={begin}")
+        on.in_mid_trial(1)
+        first = on.authors(LinkKind.CLAIM)
+        on.slurm.run("sbatch", "-p", "urgent", "--gres=gpu:2", "--output=/dev/null", "--wrap=sleep 1")
+        on.wait(lambda: on.authors(LinkKind.RELEASE) == first, SOON_S, "it to give back")
+        on.wait(lambda: on.authors(LinkKind.CLAIM) > first, LATER_S, "it to be at work again")
+        on.finish()
+        states = ("squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}")
+        on.wait(lambda: on.slurm.run(*states) == "COMPLETED", SOON_S, "the job's end")
+        assert f"Slurm's job {job} is back in the queue" in (tmp_path / "logs/hand.log").read_text()
 
 
 @pytest.mark.slow
