@@ -48,6 +48,8 @@ _DENIED = {
     *("OptInRequired", "PendingVerification", "RequestExpired", "SignatureDoesNotMatch"),
     "UnrecognizedClient",
 }
+_FORBIDDEN = re.compile("AccessDenied|Unauthorized|AuthorizationError|NotAuthorized|Forbidden")
+"""Codes of those that mean a right, and no login."""
 _DENIED_PREFIXES = ("AccessDenied", "ExpiredToken", "Unauthorized")
 _LOGIN = "check the credentials that the AWS CLI uses, as with `aws sts get-caller-identity`"
 
@@ -127,7 +129,17 @@ def learn(asked: Any, operation: str, parameters: Mapping[str, Json]) -> Any:
     try:
         return ask(asked, operation, parameters)
     except ClientError as error:
-        raise TargetUnavailable(f"{operation}: {refusal_of(error)[1]}") from error
+        raise unanswered(asked, operation, error) from error
+
+
+def unanswered(asked: Any, operation: str, error: Exception) -> TargetUnavailable:
+    """Return what a refusal of `operation` is where only an answer would do; a right that is missing is named."""
+    message = refusal_of(error)[1]
+    # Operations that are only asked to learn or to end something are named like the rights to them.
+    right = f"{asked.meta.service_model.signing_name}:{operation}"
+    if _FORBIDDEN.match(code_of(error)) and right not in message:
+        message += f"; the right {right} is missing, which `hpo-pipe submit policy` has"
+    return TargetUnavailable(f"{operation}: {message}")
 
 
 def pages(asked: Any, operation: str, parameters: Mapping[str, Json], most: int = MAX_PAGES) -> Iterator[Any]:

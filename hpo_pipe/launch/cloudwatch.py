@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hpo_pipe.launch.aws import ask, code_of, refusal_of
-from hpo_pipe.launch.target import TargetUnavailable
+from hpo_pipe.launch.aws import ask, code_of, unanswered
 from storage_schema.terminal import one_line
 
 MAX_LINES = 10_000
@@ -57,4 +56,4 @@ def _answer(logs: Any, parameters: dict[str, Any], operation: str = "GetLogEvent
     except ClientError as error:
         if code_of(error) == "ResourceNotFoundException":
             return None
-        raise TargetUnavailable(f"{operation}: {refusal_of(error)[1]}") from error
+        raise unanswered(logs, operation, error) from error

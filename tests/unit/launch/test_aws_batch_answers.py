@@ -50,6 +50,18 @@ def summary(name: str, **told: Any) -> dict[str, Any]:
     return {"jobId": "id", "jobName": name, "status": "RUNNABLE", **told}
 
 
+def test_a_right_that_is_missing_is_named(batch: ScriptedAws) -> None:
+    batch.answers("ListJobs", Refused("AccessDeniedException", 403, "not you"))
+    for ask in (TARGET.look, TARGET.cancel):
+        with pytest.raises(
+            TargetUnavailable, match=r"ListJobs: .*not you; the right batch:ListJobs is missing"
+        ):
+            ask(order(TARGET, GIVEN, 4), [])
+    batch.answers("DescribeJobs", Refused("AccessDeniedException", 403, "not you"))
+    with pytest.raises(TargetUnavailable, match="the right batch:DescribeJobs is missing"):
+        TARGET.look(order(TARGET, GIVEN, 4), ["id"])
+
+
 def test_what_is_there_already_is_not_submitted_again(batch: ScriptedAws) -> None:
     ordered = order(TARGET, GIVEN, 4)
     batch.answers(

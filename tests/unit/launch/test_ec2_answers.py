@@ -239,7 +239,10 @@ def test_who_may_not_look_may_start(ec2: Ec2Stub) -> None:
     ec2.refuses("describe_instances", "UnauthorizedOperation", status=403)
     assert TARGET.launch(made()).workers == 3
     ec2.refuses("describe_instances", "UnauthorizedOperation", status=403)
-    with pytest.raises(TargetUnavailable, match="DescribeInstances: UnauthorizedOperation"):
+    with pytest.raises(
+        TargetUnavailable,
+        match=r"DescribeInstances: UnauthorizedOperation.*the right ec2:DescribeInstances is",
+    ):
         TARGET.look(made(), IDS)
 
 

@@ -144,6 +144,26 @@ def test_where_nothing_can_be_seen_nothing_is_known(sagemaker: ScriptedAws) -> N
         TARGET.launch(made())
 
 
+def test_a_right_that_is_missing_is_named(sagemaker: ScriptedAws) -> None:
+    listing_denied = r"ListTrainingJobs: .*not you; the right sagemaker:ListTrainingJobs is missing"
+    sagemaker.answers("ListTrainingJobs", Refused("AccessDeniedException", 400, "not you"))
+    for ask in (TARGET.look, TARGET.cancel):
+        with pytest.raises(TargetUnavailable, match=listing_denied):
+            ask(made(), [])
+    said = "not authorized to perform: sagemaker:ListTrainingJobs on"
+    sagemaker.answers("ListTrainingJobs", Refused("AccessDeniedException", 400, said))
+    with pytest.raises(TargetUnavailable, match=f"{said}$"):
+        TARGET.look(made(), [])
+    sagemaker.answers("ListTrainingJobs", Refused("ExpiredTokenException", 400, "too late"))
+    with pytest.raises(TargetUnavailable, match=r"too late$"):
+        TARGET.look(made(), [])
+    name = made().job_name(0)
+    sagemaker.answers("ListTrainingJobs", listing(told(name)))
+    sagemaker.answers("StopTrainingJob", Refused("AccessDeniedException", 400, "not you"))
+    with pytest.raises(TargetUnavailable, match="the right sagemaker:StopTrainingJob is missing, which"):
+        TARGET.cancel(made(), [name])
+
+
 def test_a_launch_ends_before_another_one_takes_it_over(sagemaker: ScriptedAws) -> None:
     class Clock:
         at = 0.0

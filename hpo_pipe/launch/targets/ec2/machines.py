@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hpo_pipe.launch.aws import ask, client, code_of, learn, pages, refusal_of
+from hpo_pipe.launch.aws import ask, client, code_of, learn, pages, unanswered
 from hpo_pipe.launch.order import Order
-from hpo_pipe.launch.target import Job, JobState, Look, TargetUnavailable
+from hpo_pipe.launch.target import Job, JobState, Look
 from hpo_pipe.launch.targets.ec2.request import TAG
 from storage_schema.errors import UserError
 from storage_schema.terminal import one_line
@@ -95,7 +95,7 @@ def _console(asked: Any, name: str) -> str:
             if code == "InvalidInstanceID.NotFound":
                 return ""
             if not latest or code not in ("UnsupportedOperation", "InvalidParameterCombination"):
-                raise TargetUnavailable(f"GetConsoleOutput: {refusal_of(error)[1]}") from error
+                raise unanswered(asked, "GetConsoleOutput", error) from error
     return ""
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hpo_pipe.launch.aws import ask, client, code_of, learn, pages, refusal_of
+from hpo_pipe.launch.aws import ask, client, code_of, learn, pages, unanswered
 from hpo_pipe.launch.cloudwatch import streams, tail
 from hpo_pipe.launch.order import Order
 from hpo_pipe.launch.target import Job, JobState, Look, TargetUnavailable
@@ -66,7 +66,7 @@ def cancel(order: Order, jobs: Sequence[str], *, pending_only: bool) -> int:
         except ClientError as error:
             if code_of(error) in ("ValidationException", "ResourceNotFound"):  # it has ended meanwhile
                 continue
-            raise TargetUnavailable(f"StopTrainingJob: {refusal_of(error)[1]}") from error
+            raise unanswered(asked, "StopTrainingJob", error) from error
         count += 1
     return count
 
