@@ -12,7 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from hpo_pipe.cli import submitting
+from hpo_pipe.cli.group import cli
 from storage_schema.status_file import read
 from storage_schema.store import open_store
 from tests.e2e.accounting import audit
@@ -93,7 +96,10 @@ def test_how_each_worker_ended(fleet: Fleet, tmp_path: Path) -> None:
     assert "killed" in jobs(fleet)[-2]["detail"]
 
 
-def test_waiting_for_workers_that_all_fail_is_a_failure(fleet: Fleet, tmp_path: Path) -> None:
+def test_waiting_for_workers_that_all_fail_is_a_failure(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submitting, "POLL_S", 0.2)
     fleet.create(trials=400, scheduler="none")
     command = (
         "submit",
@@ -106,10 +112,8 @@ def test_waiting_for_workers_that_all_fail_is_a_failure(fleet: Fleet, tmp_path: 
         "--",
         "/no/such/program",
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "hpo_pipe", *command], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 1, done.stderr
+    done = CliRunner().invoke(cli, command, prog_name="hpo-pipe")
+    assert done.exit_code == 1, done.stderr
     assert (
         "1 of 1 failed: exit code 78" in done.stderr and f"hpo-pipe submit logs {fleet.url} 1" in done.stderr
     )
