@@ -31,6 +31,10 @@ def common_options(target: Target) -> list[click.Option]:
 
 
 def _all_options() -> list[click.Option]:
+    return [*_how_many(), *_how_long(), *_what_they_run(), *_prices(), *_how_it_goes()]
+
+
+def _how_many() -> list[click.Option]:
     return [
         click.Option(
             ["--workers"],
@@ -46,6 +50,11 @@ def _all_options() -> list[click.Option]:
             click.Option([f"--{way}", "hiring"], flag_value=way, default=None, help=words)
             for way, words in zip(HIRING, _HIRING_WORDS, strict=True)
         ),
+    ]
+
+
+def _how_long() -> list[click.Option]:
+    return [
         click.Option(
             ["--idle-timeout"],
             type=Duration(),
@@ -63,6 +72,11 @@ def _all_options() -> list[click.Option]:
             metavar="DOLLARS",
             help="The study's budget: sets its limit `cost`, where that is not lower already.",
         ),
+    ]
+
+
+def _what_they_run() -> list[click.Option]:
+    return [
         click.Option(
             ["--image"],
             metavar="IMAGE",
@@ -83,6 +97,11 @@ def _all_options() -> list[click.Option]:
             help="For trials: an ARN of Secrets Manager or SSM, or file:/path, read where the workers run.",
         ),
         click.Option(["--tag"], multiple=True, metavar="KEY=VALUE", help="On what the provider makes."),
+    ]
+
+
+def _prices() -> list[click.Option]:
+    return [
         click.Option(
             ["--price-per-hour"],
             type=Number(0, MAX_PRICE),
@@ -90,6 +109,11 @@ def _all_options() -> list[click.Option]:
             help="What one machine costs.",
         ),
         click.Option(["--prices"], metavar="FILE|aws", help="A price file, or ask AWS; see `hpo-pipe cost`."),
+    ]
+
+
+def _how_it_goes() -> list[click.Option]:
+    return [
         click.Option(["--dry-run"], is_flag=True, help="Print the exact requests, checked; ask nobody."),
         click.Option(
             ["--output"],
