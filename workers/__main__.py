@@ -32,7 +32,7 @@ from workers.code import CodeMissing
 from workers.coordinator_process import CoordinatorStarter
 from workers.here import machine_here
 from workers.leaving import Departure, Leaving, leaving_options
-from workers.loop import EXIT_FAILED, Ends, Pace
+from workers.loop import EXIT_FAILED, Ends, Pace, Worker
 from workers.own_status import EXIT_INTERRUPTED, status_told
 from workers.scratch import scratch_folder
 from workers.secrecy import Secrecy, secrecy_options
@@ -213,15 +213,20 @@ def worker(
             make_launcher=launchers(study, environment, secrets, folder),
             start_coordinator=starter,
         )
-        try:
-            status = ready.run()
-            if ready.cut_short:
-                departure.at_once(status)
-        finally:
-            if starter is not None:
-                starter.close()
+        status = _until_end(ready, departure, starter)
     departure.close(status)
     sys.exit(status)
+
+
+def _until_end(ready: Worker, departure: Departure, starter: CoordinatorStarter | None) -> int:
+    try:
+        status = ready.run()
+        if ready.cut_short:
+            departure.at_once(status)
+        return status
+    finally:
+        if starter is not None:
+            starter.close()
 
 
 def main() -> None:
