@@ -26,9 +26,15 @@ worker=$!
 # Where the job itself is ended Slurm tells this shell and the worker, too: once is enough.
 # shellcheck disable=SC2016 # for the other shell
 srun --overlap --ntasks=1 --cpus-per-task=1 --gres=none --export=ALL bash -c '
+    told=
     trap "kill -USR1 $1" USR1
-    trap "[ \"\$(squeue --noheader --format=%T --jobs=$2)\" != RUNNING ] || kill -TERM $1" TERM
+    trap told=yes TERM
     while kill -0 "$1" 2>/dev/null; do
+        if [ "$told" ]; then # without an answer it is asked again: the signal may have ended squeue, too
+            state=$(squeue --noheader --format=%T --jobs="$2" 2>/dev/null)
+            [ "$state" != RUNNING ] || kill -TERM "$1"
+            [ -z "$state" ] || told=
+        fi
         sleep 1 &
         wait "$!"
     done
