@@ -57,6 +57,7 @@ Examples:
 
 \b
 SIGTERM, SIGUSR1, Ctrl-C and EC2's spot notices let the trials save, give back what is held, and end with 75.
+A second one hurries; SIGUSR2, from who passes a signal on, does not, before or after the other.
 CUDA_VISIBLE_DEVICES names the GPUs that are dealt out; HPO_PIPE_SCRATCH the folder for scratch files.
 HPO_PIPE_OPT_ML=/opt/ml makes that path a link to the running trial's files (layout = "sagemaker", one slot).
 HPO_PIPE_PROVIDER, _INSTANCE_TYPE, _REGION and _LIFECYCLE (spot, on-demand) say what `hpo-pipe cost` counts.

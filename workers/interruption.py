@@ -11,6 +11,8 @@ from types import FrameType
 from storage_schema.clock import Clock
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+NOTICE = signal.SIGUSR2
+"""From who passes on what it heard, like a notice: the machine's own signal, before or after it, makes no hurry."""
 
 CLOSE_LIMIT_S = 5.0
 """On top of a trial's grace, where nobody knows how long the machine lives: how long a closing link is tried."""
@@ -111,6 +113,7 @@ class Interruption:
         """Catch the signals; the third one kills this process as if nothing caught it. Main thread only."""
         for number in SIGNALS:
             signal.signal(number, self._caught)
+        signal.signal(NOTICE, self._noticed)
         # Process 1 of a container starts with one of them blocked.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
@@ -124,6 +127,9 @@ class Interruption:
 
     def _allowed_s(self) -> float:
         return max(0.0, self.deadline - self.since)
+
+    def _noticed(self, number: int, frame: FrameType | None) -> None:
+        self.notice(signal.Signals(number).name, self._grace_s)
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         if self.count >= 2:

@@ -14,8 +14,6 @@ _SCRIPT = r"""#!/bin/bash
 # One worker of an hpo-pipe study, which trains trial after trial.
 trap : TERM USR1 # this shell waits for the worker, whatever comes
 {setup}{variables}
-id=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID}}
-id=${{id:-$SLURM_JOB_ID}} # of an array's last task the number alone would be the whole array
 # Slurm itself puts back only a job that runs until it is killed, so the worker that has given everything back does it
 # (--requeue): where it was preempted or its time is nearly up, and nobody cancelled it.
 {worker} &
@@ -23,22 +21,16 @@ worker=$!
 
 # At once Slurm tells only job steps that the job is preempted, and it tells every process of a step: trainings would be
 # ended, too, before they have saved. So the step only listens, and tells the worker, which lets its trainings save.
-# Where the job itself is ended Slurm tells this shell and the worker, too: once is enough.
+# SIGUSR2 is a notice: where the job itself is ended, and Slurm tells the worker, too, it makes no hurry.
 # shellcheck disable=SC2016 # for the other shell
 srun --overlap --ntasks=1 --cpus-per-task=1 --gres=none --export=ALL bash -c '
-    told=
     trap "kill -USR1 $1" USR1
-    trap told=yes TERM
+    trap "kill -USR2 $1" TERM
     while kill -0 "$1" 2>/dev/null; do
-        if [ "$told" ]; then # without an answer it is asked again: the signal may have ended squeue, too
-            state=$(squeue --noheader --format=%T --jobs="$2" 2>/dev/null)
-            [ "$state" != RUNNING ] || kill -TERM "$1"
-            [ -z "$state" ] || told=
-        fi
         sleep 1 &
         wait "$!"
     done
-' _ "$worker" "$id" </dev/null &
+' _ "$worker" </dev/null &
 
 wait "$worker"
 status=$?
