@@ -31,6 +31,8 @@ LOOK_S = 0.2
 """Between two looks at the folder."""
 REST = 4.0
 """Between two copies: so many times what the last one took until it was uploaded."""
+TOGETHER_S = 0.1
+"""A trial's output is read so often: reports that lie closer together were read at once."""
 MAX_REPORTS = 10_000
 MAX_LINKS = 100
 """Of a folder: each is followed within it, since a checkpoint has none."""
@@ -143,10 +145,17 @@ class SavedFolder:
         after = next((known for known in self._reports if known[0] > changed), None)
         since = changed - before[0]
         if after is not None and after[0] - changed < since:
-            return self._useful(after[1])
+            return self._useful(self._last_read_with(after))
         waited = self._clock.now() - changed
         decided = after is not None or over or waited >= min(since, RESTLESS_S)
         return self._useful(before[1]) if decided else None
+
+    def _last_read_with(self, report: tuple[float, int]) -> int:
+        """Return the last unit of those that were read together: which of them came first in truth nobody knows.
+
+        A number too high costs a unit that is trained again; one too low, units that are never reported again.
+        """
+        return max(number for at, number in self._reports if 0 <= at - report[0] <= TOGETHER_S)
 
     def _useful(self, number: int) -> int | None:
         if self._to is None:  # it only tells newer from older

@@ -142,3 +142,13 @@ def test_the_restored_files_are_not_saved_again(tmp_path: Path) -> None:
     clock.sleep(5)
     saved.look()
     assert not list(kept.iterdir()), "state 3 is not what was reached after 4"
+
+
+def test_of_reports_that_were_read_at_once_the_last_one_counts(bench: Bench) -> None:
+    """A busy worker reads three units together, after the file of the third was written."""
+    bench.saved._reports[0] = (time.time() - 20, 0)  # the attempt began
+    bench.write()
+    for number in (1, 2, 3):
+        bench.saved.reported(number, time.time() + 0.05)
+    bench.saved.finish(well=True, by_itself=True)
+    assert [path.name for path in bench.kept.iterdir()] == ["3"]
