@@ -188,7 +188,7 @@ def test_a_job_of_two_hosts_is_two_workers_of_one_study(job: Job) -> None:
 
 def test_a_stopped_job_gives_its_trial_to_another_worker_which_resumes_it(job: Job, s3_url: str) -> None:
     url = s3_url
-    job.create(url, trials=1, epoch_s=0.8)
+    job.create(url, trials=1, epoch_s=2.5)
     job.coordinate(url)
     job.lay_out(hyperparameters(url, {"coordinator": False}))
     first, store = job.start(), open_store(url)
